@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See admission.h.
+ */
+#include "server/admission.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/doorbell.h"
+#include "common/fdpass.h"
+#include "server/hub.h"
+
+enum {
+    DESCRIPTORS_OF_OUR_OWN = 24, /* event loop, signals, memory, guard, logs, spares */
+    DESCRIPTORS_PER_SOCKET = 4,  /* a listener, its directory, its lock */
+};
+
+static unsigned peers_of(const struct hub *hub, uid_t uid)
+{
+    const struct peer *peer;
+    unsigned count = 0;
+
+    TAILQ_FOREACH(peer, &hub->peers, all)
+    if (peer->who.uid == uid)
+        count++;
+    return count;
+}
+
+static int check_access(const struct hub *hub, const struct slot *slot,
+                        const struct credentials *who, struct failure *failure)
+{
+    const struct access *access = hub->access;
+
+    if (!access_allows(access, who))
+        return failure_set(failure, EACCES,
+                           "neither its user nor its groups are on the allow list "
+                           "(--allow-uid, --allow-gid)");
+    if (slot && slot->holder)
+        return failure_set(failure, EBUSY, "slot %s is held by pid %d", slot->name,
+                           (int)slot->holder->who.pid);
+    if (access->max_peers && hub->n_peers >= access->max_peers)
+        return failure_set(failure, EUSERS, "there are %u peers, as many as --max-peers allows",
+                           hub->n_peers);
+    if (access->max_peers_per_uid && peers_of(hub, who->uid) >= access->max_peers_per_uid)
+        return failure_set(failure, EUSERS,
+                           "uid %u has %u peers, as many as --max-peers-per-uid "
+                           "allows",
+                           (unsigned)who->uid, access->max_peers_per_uid);
+    return 0;
+}
+
+static uint64_t descriptors_in_use(const struct hub *hub)
+{
+    return DESCRIPTORS_OF_OUR_OWN + DESCRIPTORS_PER_SOCKET * (1 + hub->n_slots) + hub->n_peers +
+           (uint64_t)hub->seats.n_seats * hub->n_vectors;
+}
+
+static bool has_descriptors_for_seat(const struct hub *hub)
+{
+    return descriptors_in_use(hub) + 1 + hub->n_vectors <= hub->fd_limit;
+}
+
+static int check_own_budget(const struct hub *hub, const struct slot *slot, struct failure *failure)
+{
+    uint64_t in_use = descriptors_in_use(hub);
+
+    if (slot || seats_vacant(&hub->seats) ? in_use + 1 <= hub->fd_limit
+                                          : has_descriptors_for_seat(hub))
+        return 0;
+    return failure_set(failure, EMFILE,
+                       "the server has %llu of its %llu descriptors in use and a peer takes %u: "
+                       "raise its limit (ulimit -Hn, LimitNOFILE=)",
+                       (unsigned long long)in_use, (unsigned long long)hub->fd_limit,
+                       hub->n_vectors + 1);
+}
+
+/* Would the doorbells of so many seats fit in a peer's process, the newcomer's or another? */
+static int check_budget_of(const struct hub *hub, struct peer *peer, const char *whose,
+                           uint64_t seats, struct failure *failure)
+{
+    uint64_t doorbells = seats * hub->n_vectors;
+
+    if (peer_can_hold(peer, doorbells))
+        return 0;
+    return failure_set(failure, EMFILE,
+                       "%s process (pid %d, command %s) may open %llu descriptors and would have "
+                       "%llu doorbells beside its own %llu: raise its limit (prlimit --nofile, "
+                       "ulimit -n)",
+                       whose, (int)peer->who.pid, peer->who.command,
+                       (unsigned long long)peer->fd_limit, (unsigned long long)doorbells,
+                       (unsigned long long)peer->fd_base);
+}
+
+static int check_budgets_of_peers(const struct hub *hub, struct failure *failure)
+{
+    struct peer *peer;
+    char whose[32];
+    int r;
+
+    TAILQ_FOREACH(peer, &hub->peers, all)
+    {
+        snprintf(whose, sizeof(whose), "peer %u's", peer->seat->id);
+        r = check_budget_of(hub, peer, whose, announce_holds(&peer->announce) + 1u, failure);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int admission_check(struct hub *hub, int sock, const struct slot *slot, struct credentials *who,
+                    struct failure *failure)
+{
+    int r = credentials_read(sock, who);
+
+    if (r < 0)
+        return failure_set(failure, -r, "its credentials cannot be read: %s", strerror(-r));
+    r = check_access(hub, slot, who, failure);
+    if (r == 0)
+        r = check_own_budget(hub, slot, failure);
+    return r < 0 ? r : check_budgets_of_peers(hub, failure);
+}
+
+int admission_seat(struct hub *hub, const struct slot *slot, struct seat **out,
+                   struct failure *failure)
+{
+    int r;
+
+    if (slot) {
+        *out = slot->seat;
+        return 0;
+    }
+    *out = hub_is_short_of_ids(hub) || !has_descriptors_for_seat(hub) ? seats_vacant(&hub->seats)
+                                                                      : NULL;
+    if (*out)
+        return 0;
+    r = seats_add(&hub->seats, -1, hub->n_vectors, out);
+    if (r == -ENOSPC)
+        return failure_set(failure, ENOSPC, "no peer ID is left");
+    if (r < 0)
+        return failure_set(failure, -r, "cannot make its doorbells: %s", strerror(-r));
+    return 0;
+}
+
+/* What was rung for whoever sat here before must not reach the next one. */
+static void silence(const struct seat *seat)
+{
+    for (unsigned i = 0; i < seat->n_vectors; i++)
+        doorbell_clear(seat->doorbells[i]);
+}
+
+int admission_peer(struct hub *hub, int sock, const struct credentials *who,
+                   const struct seat *seat, struct peer **out, struct failure *failure)
+{
+    struct peer *peer, *newcomer;
+    unsigned highest = seat->id;
+    int r = 0;
+
+    for (const struct seat *other = hub->seats.first; other; other = other->later)
+        highest = other->id > highest ? other->id : highest;
+    TAILQ_FOREACH(peer, &hub->peers, all)
+    if ((r = announce_reserve(&peer->announce, seat->id)) < 0)
+        return failure_set(failure, -r, "out of memory");
+    r = peer_new(hub, sock, who, &newcomer);
+    if (r < 0)
+        return failure_set(failure, -r, "cannot watch its socket: %s", strerror(-r));
+    r = announce_reserve(&newcomer->announce, highest);
+    if (r < 0)
+        failure_set(failure, -r, "out of memory");
+    else
+        r = check_budget_of(hub, newcomer, "its", hub->n_peers + 1u, failure);
+    if (r < 0) {
+        newcomer->sock = -1; /* still the caller's: it has to be told */
+        announce_deinit(&newcomer->announce, &hub->seats);
+        peer_free(newcomer);
+        return r;
+    }
+    if (!seat->pinned)
+        silence(seat);
+    *out = newcomer;
+    return 0;
+}
+
+void admission_refuse(struct hub *hub, int sock, struct seat *seat, const struct credentials *who,
+                      const char *why)
+{
+    log_limited(&hub->refused, LOG_WARNING, "turned away pid %d, uid %u, command %s: %s",
+                (int)who->pid, (unsigned)who->uid, who->command, why);
+    if (seat && !seat->pinned && !hub->seats.told[seat->id])
+        seats_remove(&hub->seats, seat);
+    fdpass_write(sock, WIRE_REFUSED, -1); /* if it cannot be told, it is hung up on all the same */
+    close_fd(sock);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See announce.h.
+ */
+#include "server/announce.h"
+
+#include <assert.h>
+
+#include "common/wire.h"
+
+enum { GREETING_MESSAGES = 3 }; /* version, ID, memory; the seats follow */
+
+void announce_start(struct announce *announce, const struct seats *seats, const struct seat *own,
+                    int memory_fd)
+{
+    announce->own = own;
+    announce->memory_fd = memory_fd;
+    announce->cursor = (struct announce_cursor){.next = seats->first};
+}
+
+void announce_deinit(struct announce *announce, struct seats *seats)
+{
+    for (int id = 0; (id = idset_next(&announce->told, (unsigned)id)) >= 0; id++)
+        seats_untold(seats, (unsigned)id);
+    idset_deinit(&announce->told);
+    idset_deinit(&announce->leaves);
+    announce->own = NULL;
+    announce->cursor = (struct announce_cursor){.next = NULL};
+}
+
+int announce_reserve(struct announce *announce, unsigned id)
+{
+    int r = idset_reserve(&announce->told, id);
+
+    return r < 0 ? r : idset_reserve(&announce->leaves, id);
+}
+
+void announce_moving(struct announce *announce, const struct seat *seat)
+{
+    if (announce->cursor.next == seat)
+        announce->cursor.next = seat->later;
+}
+
+void announce_joined(struct announce *announce, const struct seat *seat)
+{
+    if (!announce->cursor.next)
+        announce->cursor.next = seat;
+}
+
+void announce_left(struct announce *announce, const struct seat *seat)
+{
+    announce_moving(announce, seat);
+    if (announce->cursor.current == seat)
+        announce->cursor.current = NULL;
+    if (!idset_has(&announce->told, seat->id))
+        return;
+    idset_add(&announce->leaves, seat->id);
+    announce->n_leaves++;
+}
+
+/* A vacant seat is nobody; one that the peer knows (a slot that was left and taken) is not new. */
+static bool is_news(const struct announce *announce, const struct seat *seat)
+{
+    return seat->occupied && !idset_has(&announce->told, seat->id);
+}
+
+static const struct seat *next_news(const struct announce *announce, const struct seat *seat)
+{
+    while (seat && !is_news(announce, seat))
+        seat = seat->later;
+    return seat;
+}
+
+static void next_greeting(const struct announce *announce, unsigned step,
+                          struct announcement *message)
+{
+    const int64_t values[GREETING_MESSAGES] = {WIRE_VERSION, announce->own->id, WIRE_MEMORY};
+
+    message->value = values[step];
+    message->fd = values[step] == WIRE_MEMORY ? announce->memory_fd : -1;
+}
+
+bool announce_next(const struct announce *announce, struct announce_cursor *cursor,
+                   struct announcement *message)
+{
+    int leave = -1;
+
+    message->begins = message->ends = -1;
+    if (cursor->greeted < GREETING_MESSAGES) {
+        next_greeting(announce, cursor->greeted++, message);
+        return true;
+    }
+    if (!cursor->current) {
+        if (announce->n_leaves)
+            leave = idset_next(&announce->leaves, cursor->leave);
+        if (leave >= 0) {
+            *message = (struct announcement){.value = leave, .fd = -1, .begins = -1, .ends = leave};
+            cursor->leave = (unsigned)leave + 1;
+            return true;
+        }
+        cursor->current = next_news(announce, cursor->next);
+        cursor->next = cursor->current ? cursor->current->later : NULL;
+        cursor->vector = 0;
+        if (!cursor->current)
+            return false;
+        message->begins = (int)cursor->current->id;
+    }
+    message->value = cursor->current->id;
+    message->fd = cursor->current->doorbells[cursor->vector++];
+    if (cursor->vector == cursor->current->n_vectors)
+        cursor->current = NULL;
+    return true;
+}
+
+bool announce_pending(const struct announce *announce)
+{
+    const struct announce_cursor *cursor = &announce->cursor;
+
+    return cursor->greeted < GREETING_MESSAGES || cursor->current || announce->n_leaves ||
+           next_news(announce, cursor->next);
+}
+
+unsigned announce_holds(const struct announce *announce)
+{
+    const struct seat *seat = next_news(announce, announce->cursor.next);
+    unsigned holds = announce->n_known - announce->n_leaves;
+
+    for (; seat; seat = next_news(announce, seat->later))
+        holds++;
+    return holds;
+}
+
+bool announce_greeted(const struct announce *announce)
+{
+    return idset_has(&announce->told, announce->own->id) &&
+           announce->cursor.current != announce->own;
+}
+
+void announce_sent(struct announce *announce, struct seats *seats, unsigned count)
+{
+    struct announcement message;
+
+    while (count--) {
+        bool any = announce_next(announce, &announce->cursor, &message);
+
+        assert(any);
+        (void)any;
+        if (message.begins >= 0) {
+            idset_add(&announce->told, (unsigned)message.begins);
+            seats_told(seats, (unsigned)message.begins);
+            announce->n_known++;
+        }
+        if (message.ends >= 0) {
+            idset_remove(&announce->leaves, (unsigned)message.ends);
+            announce->n_leaves--;
+            announce->n_known--;
+        }
+    }
+    announce->cursor.leave = 0;
+}

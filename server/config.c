@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See config.h. The functions that read the values are in config_values.c.
+ */
+#include "server/config.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "server/config_values.h"
+
+#define AT(member) offsetof(struct config, member)
+
+/* The defaults in brackets are those of QEMU's server, which scripts rely on. */
+static const struct option_spec table[] = {
+    {"help", 'h', NULL, "print this help and exit", option_set_switch, AT(help),
+     OPTION_NOT_IN_FILE},
+    {"version", 'V', NULL, "print the version and exit", option_set_switch, AT(version),
+     OPTION_NOT_IN_FILE},
+    {"config", 0, "FILE", "read options from FILE, lines of 'option = value'", option_set_string,
+     AT(file), OPTION_NOT_IN_FILE},
+    {"check-config", 0, NULL, "say what would be done, and exit", option_set_switch, AT(check),
+     OPTION_NOT_IN_FILE},
+    {"foreground", 'F', NULL, "do not become a daemon; log to stderr", option_set_switch,
+     AT(foreground), 0},
+    {"verbose", 'v', NULL, "log everything; needs --foreground", option_set_switch, AT(verbose), 0},
+    {"log-level", 0, "LEVEL", "error, warning, notice, info or debug [info]", set_log_level, 0,
+     OPTION_LIVE},
+    {"pid-file", 'p', "FILE", "pid file of the daemon [/var/run/ivshmem-server.pid]",
+     option_set_string, AT(pid_file), 0},
+
+    {"socket", 'S', "PATH", "socket that peers connect to [/tmp/ivshmem_socket]", option_set_string,
+     AT(socket), 0},
+    {"socket-mode", 0, "MODE", "permission bits of the sockets, octal [0600]", set_mode,
+     AT(rights.mode), 0},
+    {"socket-owner", 0, "USER", "owner of the sockets, name or number [who runs the server]",
+     set_user, AT(rights.owner), 0},
+    {"socket-group", 0, "GROUP", "group of the sockets, name or number [that of the server]",
+     set_group, AT(rights.group), 0},
+    {"vectors", 'n', "N", "interrupt vectors of each peer, 1 to 2048 [1]", set_vectors, 0, 0},
+    {"slot", 0, "NAME=ID[:SOCKET]",
+     "peer ID and doorbells kept for who connects to SOCKET\n[the peers' socket with .NAME "
+     "appended]; may be repeated",
+     set_slot, 0, 0},
+
+    {"shm-name", 'M', "NAME", "name of the shared memory object [ivshmem]", set_shm_name,
+     AT(shm_name), 0},
+    {"shm-dir", 'm', "DIR", "use a file without a name in DIR (hugetlbfs, say) instead",
+     option_set_string, AT(shm_dir), 0},
+    {"size", 'l', "SIZE",
+     "size of the memory [4M]: 0x400000, 1.5M, suffix b k M G T P E;\nrounded up to a power of two",
+     set_size, 0, 0},
+    {"mode", 0, "MODE", "permission bits of the memory object, octal [0600]", set_mode,
+     AT(region.mode), 0},
+    {"owner", 0, "USER", "owner of the memory object, name or number", set_user, AT(region.owner),
+     0},
+    {"group", 0, "GROUP", "group of the memory object, name or number", set_group, AT(region.group),
+     0},
+    {"no-reserve", 0, NULL, "do not allocate the pages at start", set_no_reserve, 0, 0},
+    {"sealed", 0, NULL, "memory without a name that nobody can resize", option_set_switch,
+     AT(region.sealed), 0},
+    {"hugetlb", 0, "[=SIZE]", "memory of huge pages (of SIZE each) without a name", set_hugetlb, 0,
+     0},
+    {"numa-node", 0, "N", "take the memory from NUMA node N", set_numa_node, 0, 0},
+    {"keep", 0, NULL, "leave the memory object and its content at exit", option_set_switch,
+     AT(region.keep), 0},
+    {"adopt", 0, NULL, "use an existing object of exactly SIZE or make it;\nnever remove it",
+     option_set_switch, AT(region.adopt), 0},
+    {"zero", 0, NULL, "clear the content of an object that was left over", option_set_switch,
+     AT(region.zero), 0},
+
+    {"allow-uid", 0, "USER[,USER...]", "let only these users join, and those of --allow-gid",
+     set_allow_uid, 0, OPTION_LIVE},
+    {"allow-gid", 0, "GROUP[,GROUP...]", "let only members of these groups join", set_allow_gid, 0,
+     OPTION_LIVE},
+    {"max-peers", 0, "N", "peers at the same time; 0: as descriptors allow [0]", set_unsigned,
+     AT(access.max_peers), OPTION_LIVE},
+    {"max-peers-per-uid", 0, "N", "peers of one user at the same time; 0: no limit [0]",
+     set_unsigned, AT(access.max_peers_per_uid), OPTION_LIVE},
+    {"peer-timeout", 0, "SECONDS",
+     "hang up on a peer that has not read for so long;\n0: never, it may be a paused machine [0]",
+     set_unsigned, AT(access.peer_timeout), OPTION_LIVE},
+    {"withhold-leaves", 0, NULL, "never tell peers that another one left", option_set_switch,
+     AT(access.withhold_leaves), OPTION_LIVE},
+    {NULL, 0, NULL, NULL, NULL, 0, 0},
+};
+
+static int set_defaults(struct config *config, struct failure *failure)
+{
+    *config = (struct config){
+        .log_level = LOG_INFO,
+        .pid_file = strdup("/var/run/ivshmem-server.pid"),
+        .socket = strdup("/tmp/ivshmem_socket"),
+        .rights = {.mode = 0600, .owner = (uid_t)-1, .group = (gid_t)-1},
+        .shm_name = strdup("ivshmem"),
+        .region = {.size = 4 << 20,
+                   .mode = 0600,
+                   .owner = (uid_t)-1,
+                   .group = (gid_t)-1,
+                   .reserve = true,
+                   .numa_node = -1},
+        .n_vectors = 1,
+    };
+    if (config->pid_file && config->socket && config->shm_name)
+        return 0;
+    return failure_set(failure, ENOMEM, "out of memory");
+}
+
+void config_deinit(struct config *config)
+{
+    free(config->file);
+    free(config->pid_file);
+    free(config->socket);
+    free(config->shm_name);
+    free(config->shm_dir);
+    for (size_t i = 0; i < config->n_slots; i++)
+        slot_deinit(&config->slots[i]);
+    free(config->slots);
+    for (size_t i = 0; i < OPTIONS_MAX; i++)
+        free(config->given[i]);
+    *config = (struct config){.help = false};
+}
+
+/* Options that contradict each other. */
+static int check_combination(const struct config *config, struct failure *failure)
+{
+    const struct region_setup *region = &config->region;
+    bool nameless = region->sealed || region->hugetlb;
+
+    if (config->verbose && !config->foreground && !config->check)
+        return failure_set(failure, EINVAL,
+                           "option --verbose (-v) needs --foreground (-F): a "
+                           "daemon has no terminal; try --log-level=debug");
+    if (nameless && config->shm_dir)
+        return failure_set(failure, EINVAL,
+                           "--sealed and --hugetlb make memory that is in no "
+                           "directory: leave out --shm-dir");
+    if ((nameless || config->shm_dir) && (region->keep || region->adopt))
+        return failure_set(failure, EINVAL,
+                           "--keep and --adopt need an object with a name: leave "
+                           "out --sealed, --hugetlb and --shm-dir");
+    if (region->adopt && region->zero)
+        return failure_set(failure, EINVAL,
+                           "--adopt uses what another program made, --zero would "
+                           "clear it: choose one");
+    return 0;
+}
+
+static int parse_once(struct config *config, int argc, char **argv, const char *file,
+                      struct failure *failure)
+{
+    int r = set_defaults(config, failure);
+
+    if (r == 0 && file)
+        r = options_parse_file(table, file, config, config->given, failure);
+    if (r < 0)
+        return r;
+    r = options_parse(table, argc, argv, config, config->given, failure);
+    if (r >= 0 && r < argc)
+        return failure_set(failure, EINVAL, "unexpected argument '%s'; see --help", argv[r]);
+    return r < 0 ? r : 0;
+}
+
+int config_parse(struct config *config, int argc, char **argv, struct failure *failure)
+{
+    int r = parse_once(config, argc, argv, NULL, failure);
+
+    if (r == 0 && (config->help || config->version))
+        return 0;
+    if (r == 0 && config->file) {
+        char *file = strdup(config->file);
+
+        config_deinit(config); /* it only had to tell where the file is */
+        r = file ? parse_once(config, argc, argv, file, failure)
+                 : failure_set(failure, ENOMEM, "out of memory");
+        free(file);
+    }
+    if (r == 0)
+        r = check_combination(config, failure);
+    if (r < 0)
+        return r;
+    if (config->verbose)
+        config->log_level = LOG_DEBUG;
+    config->region.name = config->shm_name;
+    config->region.directory = config->shm_dir;
+    return 0;
+}
+
+void config_print_help(FILE *out)
+{
+    fputs("Usage: ivshmem-server [OPTION]...\n"
+          "Share memory and doorbells between virtual machines (QEMU's ivshmem-doorbell).\n\n",
+          out);
+    options_print(table, out);
+    fputs("\nDefaults are in brackets. SIGTERM and SIGINT end it, SIGHUP reads the file again.\n",
+          out);
+}
+
+void config_print(const struct config *config, FILE *out)
+{
+    const struct region_setup *region = &config->region;
+    const char *kind = region->sealed    ? "sealed, no name"
+                       : region->hugetlb ? "huge pages, no name"
+                       : config->shm_dir ? "no name, in directory"
+                                         : "object";
+
+    fprintf(out, "configuration is good\n");
+    fprintf(out, "socket: %s, mode %04o\n", config->socket, (unsigned)config->rights.mode);
+    for (size_t i = 0; i < config->n_slots; i++)
+        fprintf(out, "slot %s: peer ID %u, socket %s%s%s\n", config->slots[i].name,
+                config->slots[i].id,
+                config->slots[i].socket ? config->slots[i].socket : config->socket,
+                config->slots[i].socket ? "" : ".",
+                config->slots[i].socket ? "" : config->slots[i].name);
+    fprintf(out, "memory: %llu bytes, %s %s, mode %04o, %s\n", (unsigned long long)region->size,
+            kind, config->shm_dir ? config->shm_dir : config->shm_name, (unsigned)region->mode,
+            region->reserve ? "reserved at start" : "not reserved");
+    fprintf(out, "vectors: %u\n", config->n_vectors);
+    for (size_t i = 0; table[i].name; i++)
+        if (config->given[i])
+            fprintf(out, "%s = %s\n", table[i].name, config->given[i]);
+}
+
+static bool same_text(const char *one, const char *other)
+{
+    return one == other || (one && other && strcmp(one, other) == 0);
+}
+
+int config_reload(struct config *config, int argc, char **argv, struct failure *failure)
+{
+    struct config fresh;
+    int r = config_parse(&fresh, argc, argv, failure);
+
+    if (r < 0) {
+        config_deinit(&fresh);
+        return r;
+    }
+    for (size_t i = 0; table[i].name; i++) {
+        char *text = config->given[i];
+
+        if (same_text(text, fresh.given[i]))
+            continue;
+        if (!(table[i].flags & OPTION_LIVE)) {
+            log_warning("option %s has changed and cannot change while the server runs: restart it",
+                        table[i].name);
+            continue;
+        }
+        log_notice("option %s is now %s", table[i].name,
+                   fresh.given[i] ? fresh.given[i] : "default");
+        config->given[i] = fresh.given[i];
+        fresh.given[i] = text;
+    }
+    config->access = fresh.access;
+    config->log_level = fresh.log_level;
+    config_deinit(&fresh);
+    return 0;
+}

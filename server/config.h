@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The server's configuration: what the command line and the configuration file say, checked.
+ *
+ * One table (config.c) names every option. The file is read first, then the command line, so that
+ * the command line wins; options that may be given several times add up.
+ */
+#ifndef IVSHMEM_CONFIG_H
+#define IVSHMEM_CONFIG_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "common/failure.h"
+#include "common/options.h"
+#include "server/access.h"
+#include "server/listener.h"
+#include "server/region.h"
+#include "server/slot.h"
+
+/**
+ * struct config - what the server is asked to do
+ * @help:       print the help and exit
+ * @version:    print the version and exit
+ * @check:      say what would be done and exit
+ * @foreground: do not become a daemon
+ * @verbose:    -v: log level debug
+ * @log_level:  LOG_ERR..LOG_DEBUG
+ * @file:       path of the configuration file, NULL for none
+ * @pid_file:   path of the pid file
+ * @socket:     path of the peers' socket
+ * @rights:     who may connect to it and to the slots' sockets
+ * @shm_name:   name of the shared memory object
+ * @shm_dir:    directory for a file without a name, NULL for none
+ * @region:     what the memory has to be; points at @shm_name and @shm_dir
+ * @n_vectors:  doorbells of each peer
+ * @access:     who may join, and limits
+ * @slots:      pinned IDs
+ * @n_slots:    how many
+ * @given:      for each option of the table the text it was given, NULL if none
+ *
+ * All strings are owned.
+ */
+struct config {
+    bool help, version, check, foreground, verbose;
+    int log_level;
+    char *file, *pid_file, *socket;
+    struct socket_rights rights;
+    char *shm_name, *shm_dir;
+    struct region_setup region;
+    unsigned n_vectors;
+    struct access access;
+    struct slot *slots;
+    size_t n_slots;
+    char *given[OPTIONS_MAX];
+};
+
+/**
+ * config_parse() - read the command line, and the file that it names
+ * @config:  filled in; give it to config_deinit(), also after an error
+ * @argc:    as main() got it
+ * @argv:    as main() got it
+ * @failure: names option and value
+ *
+ * Return: 0 or a negative errno.
+ */
+int config_parse(struct config *config, int argc, char **argv, struct failure *failure);
+
+/** config_deinit() - free what config_parse() allocated */
+void config_deinit(struct config *config);
+
+/** config_print_help() - what --help prints */
+void config_print_help(FILE *out);
+
+/** config_print() - say what would be done, in words: --check-config */
+void config_print(const struct config *config, FILE *out);
+
+/**
+ * config_reload() - read everything again, and take over what can change while running
+ * @config:  what holds now; unchanged on error
+ * @argc:    as main() got it
+ * @argv:    as main() got it
+ * @failure: names file, line and option
+ *
+ * What differs but cannot change is logged.
+ *
+ * Return: 0 or a negative errno.
+ */
+int config_reload(struct config *config, int argc, char **argv, struct failure *failure);
+
+#endif

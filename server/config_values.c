@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See config_values.h.
+ */
+#include "server/config_values.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/parse.h"
+#include "common/wire.h"
+#include "server/config.h"
+
+enum { NUMA_NODES_MAX = 1024 };
+
+static void *member(void *config, const struct option_spec *spec)
+{
+    return (char *)config + spec->offset;
+}
+
+static int out_of_memory(struct failure *failure)
+{
+    return failure_set(failure, ENOMEM, "out of memory");
+}
+
+int set_unsigned(void *config, const struct option_spec *spec, const char *value,
+                 struct failure *failure)
+{
+    uint64_t number;
+
+    if (parse_unsigned(value, 0, INT_MAX, &number) < 0)
+        return failure_set(failure, EINVAL, "'%s' is not a number from 0 to %d", value, INT_MAX);
+    *(unsigned *)member(config, spec) = (unsigned)number;
+    return 0;
+}
+
+int set_mode(void *config, const struct option_spec *spec, const char *value,
+             struct failure *failure)
+{
+    char *end;
+    unsigned long mode = strtoul(value, &end, 8);
+
+    if (*value < '0' || *value > '7' || *end || mode > 0777)
+        return failure_set(failure, EINVAL, "'%s' is not an octal mode from 0 to 0777", value);
+    *(mode_t *)member(config, spec) = (mode_t)mode;
+    return 0;
+}
+
+static int find_user(const char *name, uid_t *uid, struct failure *failure)
+{
+    const struct passwd *entry;
+    uint64_t number;
+
+    if (parse_unsigned(name, 0, UINT32_MAX - 1, &number) == 0) {
+        *uid = (uid_t)number;
+        return 0;
+    }
+    entry = getpwnam(name);
+    if (!entry)
+        return failure_set(failure, EINVAL, "there is no user '%s'", name);
+    *uid = entry->pw_uid;
+    return 0;
+}
+
+static int find_group(const char *name, gid_t *gid, struct failure *failure)
+{
+    const struct group *entry;
+    uint64_t number;
+
+    if (parse_unsigned(name, 0, UINT32_MAX - 1, &number) == 0) {
+        *gid = (gid_t)number;
+        return 0;
+    }
+    entry = getgrnam(name);
+    if (!entry)
+        return failure_set(failure, EINVAL, "there is no group '%s'", name);
+    *gid = entry->gr_gid;
+    return 0;
+}
+
+int set_user(void *config, const struct option_spec *spec, const char *value,
+             struct failure *failure)
+{
+    return find_user(value, member(config, spec), failure);
+}
+
+int set_group(void *config, const struct option_spec *spec, const char *value,
+              struct failure *failure)
+{
+    return find_group(value, member(config, spec), failure);
+}
+
+int set_allow_uid(void *config, const struct option_spec *spec, const char *value,
+                  struct failure *failure)
+{
+    struct access *access = &((struct config *)config)->access;
+    _cleanup_free_ char *list = strdup(value);
+    char *rest = list, *name;
+
+    (void)spec;
+    if (!list)
+        return out_of_memory(failure);
+    while ((name = strsep(&rest, ","))) {
+        if (access->n_uids == ACCESS_IDS_MAX)
+            return failure_set(failure, E2BIG, "more than %d users", ACCESS_IDS_MAX);
+        if (find_user(name, &access->uids[access->n_uids], failure) < 0)
+            return -EINVAL;
+        access->n_uids++;
+    }
+    return 0;
+}
+
+int set_allow_gid(void *config, const struct option_spec *spec, const char *value,
+                  struct failure *failure)
+{
+    struct access *access = &((struct config *)config)->access;
+    _cleanup_free_ char *list = strdup(value);
+    char *rest = list, *name;
+
+    (void)spec;
+    if (!list)
+        return out_of_memory(failure);
+    while ((name = strsep(&rest, ","))) {
+        if (access->n_gids == ACCESS_IDS_MAX)
+            return failure_set(failure, E2BIG, "more than %d groups", ACCESS_IDS_MAX);
+        if (find_group(name, &access->gids[access->n_gids], failure) < 0)
+            return -EINVAL;
+        access->n_gids++;
+    }
+    return 0;
+}
+
+int set_log_level(void *config, const struct option_spec *spec, const char *value,
+                  struct failure *failure)
+{
+    (void)spec;
+    if (log_level_parse(value, &((struct config *)config)->log_level) < 0)
+        return failure_set(failure, EINVAL, "'%s' is none of error, warning, notice, info, debug",
+                           value);
+    return 0;
+}
+
+int set_vectors(void *config, const struct option_spec *spec, const char *value,
+                struct failure *failure)
+{
+    uint64_t number;
+
+    (void)spec;
+    if (parse_unsigned(value, 1, WIRE_VECTORS_MAX, &number) < 0)
+        return failure_set(failure, EINVAL, "'%s' is not a number of vectors from 1 to %d", value,
+                           WIRE_VECTORS_MAX);
+    ((struct config *)config)->n_vectors = (unsigned)number;
+    return 0;
+}
+
+int set_slot(void *config, const struct option_spec *spec, const char *value,
+             struct failure *failure)
+{
+    struct config *target = config;
+    const struct slot *other;
+    struct slot slot, *slots;
+    int r = slot_parse(value, &slot, failure);
+
+    (void)spec;
+    if (r < 0)
+        return r;
+    other = slot_find(target->slots, target->n_slots, slot.name, slot.id);
+    if (other || target->n_slots == SLOTS_MAX) {
+        slot_deinit(&slot);
+        if (!other)
+            return failure_set(failure, E2BIG, "more than %d slots", SLOTS_MAX);
+        return failure_set(failure, EEXIST, "'%s' has the name or the ID of slot %s=%u", value,
+                           other->name, other->id);
+    }
+    slots = reallocarray(target->slots, target->n_slots + 1, sizeof(*slots));
+    if (!slots) {
+        slot_deinit(&slot);
+        return out_of_memory(failure);
+    }
+    target->slots = slots;
+    target->slots[target->n_slots++] = slot;
+    return 0;
+}
+
+int set_shm_name(void *config, const struct option_spec *spec, const char *value,
+                 struct failure *failure)
+{
+    int r = region_name_check(value, failure);
+
+    return r < 0 ? r : option_set_string(config, spec, value + (*value == '/'), failure);
+}
+
+/* Memory is mapped by pages: less than one is rounded up to one. */
+int set_size(void *config, const struct option_spec *spec, const char *value,
+             struct failure *failure)
+{
+    uint64_t size, page = (uint64_t)sysconf(_SC_PAGESIZE);
+    int r = parse_size(value, &size);
+
+    (void)spec;
+    if (r == 0 && size > 0)
+        r = round_up_power_of_two(size < page ? page : size, &size);
+    if (r == -ERANGE)
+        return failure_set(failure, EINVAL, "'%s' is more than 4E (2^62 bytes)", value);
+    if (r < 0 || size == 0)
+        return failure_set(failure, EINVAL,
+                           "'%s' is not a size: use 4194304, 0x400000, 4M, 1.5G "
+                           "(suffix b k M G T P E), more than 0",
+                           value);
+    ((struct config *)config)->region.size = size;
+    return 0;
+}
+
+int set_no_reserve(void *config, const struct option_spec *spec, const char *value,
+                   struct failure *failure)
+{
+    (void)spec;
+    (void)value;
+    (void)failure;
+    ((struct config *)config)->region.reserve = false;
+    return 0;
+}
+
+int set_hugetlb(void *config, const struct option_spec *spec, const char *value,
+                struct failure *failure)
+{
+    struct region_setup *region = &((struct config *)config)->region;
+
+    (void)spec;
+    region->hugetlb = true;
+    if (value && (parse_size(value, &region->huge_page) < 0 || !is_power_of_two(region->huge_page)))
+        return failure_set(failure, EINVAL, "'%s' is not a size of huge pages, like 2M or 1G",
+                           value);
+    return 0;
+}
+
+int set_numa_node(void *config, const struct option_spec *spec, const char *value,
+                  struct failure *failure)
+{
+    uint64_t node;
+
+    (void)spec;
+    if (parse_unsigned(value, 0, NUMA_NODES_MAX - 1, &node) < 0)
+        return failure_set(failure, EINVAL, "'%s' is not a node from 0 to %d", value,
+                           NUMA_NODES_MAX - 1);
+    ((struct config *)config)->region.numa_node = (int)node;
+    return 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Launch: how the daemon leaves the shell that started it, and the pid file.
+ *
+ * The process forks before it makes anything. The child sets everything up with its errors still
+ * on the shell's stderr; the parent waits and returns only when clients can connect, or failed.
+ */
+#ifndef IVSHMEM_LAUNCH_H
+#define IVSHMEM_LAUNCH_H
+
+#include "common/failure.h"
+
+/**
+ * struct launch - a daemon on its way
+ * @ready:    pipe to the waiting parent, -1 in the foreground
+ * @pid_file: path of the pid file once it was written, owned; NULL before
+ */
+struct launch {
+    int ready;
+    char *pid_file;
+};
+
+/**
+ * launch_fork() - leave the shell
+ * @launch:  filled in
+ * @status:  in the parent: exit status for the shell
+ * @failure: says what went wrong
+ *
+ * Return: 1 in the parent, which only has to exit with @status; 0 in the child; a negative errno
+ * when there is no child.
+ */
+int launch_fork(struct launch *launch, int *status, struct failure *failure);
+
+/**
+ * launch_ready() - clients can connect: write the pid file, let go of the terminal and the parent
+ * @launch:   the launch
+ * @pid_file: where the PID goes
+ * @failure:  says why the pid file cannot be written
+ *
+ * Return: 0 or a negative errno.
+ */
+int launch_ready(struct launch *launch, const char *pid_file, struct failure *failure);
+
+/** launch_end() - the daemon ends: remove the pid file if it is ours */
+void launch_end(struct launch *launch);
+
+#endif

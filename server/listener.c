@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See listener.h.
+ */
+#include "server/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "server/lockfile.h"
+#include "server/trust.h"
+
+enum {
+    ACCEPT_BURST = 16, /* connections taken before others get their turn */
+    RESUME_SECONDS = 1,
+};
+
+/**
+ * struct listener - see listener.h
+ * @path:       for messages
+ * @directory:  where the socket is; the path may mean something else by the time it is removed
+ * @name:       the socket's name there
+ * @lock:       PATH.lock
+ * @fd:         the listening socket
+ * @bound:      device and inode of the socket file; st_ino 0 while there is none
+ * @acceptable: event: somebody connects
+ * @resume:     event: end of a pause
+ * @paused:     out of descriptors
+ */
+struct listener {
+    char *path;
+    int directory;
+    char *name;
+    struct lockfile lock;
+    int fd;
+    struct stat bound;
+    struct event *acceptable, *resume;
+    bool paused;
+    listener_accept_fn *on_accept;
+    void *argument;
+};
+
+static void pause_accepting(struct listener *listener, int error)
+{
+    const struct timeval later = {.tv_sec = RESUME_SECONDS};
+
+    if (!listener->paused)
+        log_error("cannot accept on %s: %s. Waiting for descriptors to be given back; raise the "
+                  "limit (ulimit -Hn, LimitNOFILE=, fs.file-max)",
+                  listener->path, strerror(error));
+    listener->paused = true;
+    event_del(listener->acceptable);
+    event_add(listener->resume, &later);
+}
+
+static void on_acceptable(evutil_socket_t fd, short what, void *argument)
+{
+    struct listener *listener = argument;
+
+    (void)what;
+    for (int i = 0; i < ACCEPT_BURST; i++) {
+        int sock = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (sock >= 0) {
+            if (listener->paused)
+                log_notice("accepting on %s again", listener->path);
+            listener->paused = false;
+            listener->on_accept(listener->argument, sock);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            pause_accepting(listener, errno);
+        else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+            log_error("cannot accept on %s: %s", listener->path, strerror(errno));
+        return;
+    }
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *argument)
+{
+    struct listener *listener = argument;
+
+    (void)fd;
+    (void)what;
+    event_add(listener->acceptable, NULL);
+}
+
+void listener_resume(struct listener *listener)
+{
+    if (!listener->paused)
+        return;
+    event_del(listener->resume);
+    event_add(listener->acceptable, NULL);
+}
+
+/*
+ * Whether a live socket is bound to a path, without connecting to it: a connection is an event in
+ * the life of a server (QEMU's example server dies of one that closes at once). Connecting with
+ * the wrong socket type finds the socket, and fails with EPROTOTYPE if there is one.
+ */
+static int probe_socket(const struct sockaddr_un *address)
+{
+    _cleanup_close_ int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (probe < 0)
+        return -errno;
+    if (connect(probe, (const struct sockaddr *)address, sizeof(*address)) == 0)
+        return -EADDRINUSE;
+    return errno == ECONNREFUSED ? 0 : errno == EPROTOTYPE ? -EADDRINUSE : -errno;
+}
+
+/* Removes what a crashed server left at our path, and nothing else. */
+static int clear_path(const struct listener *listener, const struct sockaddr_un *address,
+                      struct failure *failure)
+{
+    struct stat status;
+    int r;
+
+    if (fstatat(listener->directory, listener->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0
+                               : failure_set(failure, errno, "cannot look at %s: %s",
+                                             listener->path, strerror(errno));
+    if (!S_ISSOCK(status.st_mode))
+        return failure_set(failure, EEXIST,
+                           "%s exists and is not a socket: remove it, or choose "
+                           "another path with --socket",
+                           listener->path);
+    r = probe_socket(address);
+    if (r == -EADDRINUSE)
+        return failure_set(failure, EADDRINUSE,
+                           "socket %s belongs to another program that is "
+                           "running: stop it, or choose another path with "
+                           "--socket",
+                           listener->path);
+    if (r < 0)
+        return failure_set(failure, -r, "cannot find out whether socket %s is in use: %s",
+                           listener->path, strerror(-r));
+    if (unlinkat(listener->directory, listener->name, 0) < 0)
+        return failure_set(failure, errno, "cannot remove the stale socket %s: %s", listener->path,
+                           strerror(errno));
+    log_notice("removed the stale socket %s", listener->path);
+    return 0;
+}
+
+/* The socket comes into being with no rights for anybody else, and gets them last. */
+static int bind_with_rights(struct listener *listener, const struct sockaddr_un *address,
+                            const struct socket_rights *rights)
+{
+    mode_t mask = umask(0177);
+    int bound = bind(listener->fd, (const struct sockaddr *)address, sizeof(*address));
+    int error = errno;
+
+    umask(mask);
+    if (bound < 0)
+        return -error;
+    if (fstatat(listener->directory, listener->name, &listener->bound, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    if ((rights->owner != (uid_t)-1 || rights->group != (gid_t)-1) &&
+        fchownat(listener->directory, listener->name, rights->owner, rights->group,
+                 AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    if (fchmodat(listener->directory, listener->name, rights->mode, 0) < 0)
+        return -errno;
+    return listen(listener->fd, SOMAXCONN) < 0 ? -errno : 0;
+}
+
+static int open_socket(struct listener *listener, const struct socket_rights *rights,
+                       struct failure *failure)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int r;
+
+    memcpy(address.sun_path, listener->path, strlen(listener->path) + 1);
+    r = clear_path(listener, &address, failure);
+    if (r < 0)
+        return r;
+    listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    r = listener->fd < 0 ? -errno : bind_with_rights(listener, &address, rights);
+    if (r < 0)
+        return failure_set(failure, -r, "cannot listen on %s: %s", listener->path, strerror(-r));
+    return 0;
+}
+
+/* Opens the directory, checks who could swap things in it, and takes the lock. */
+static int open_place(struct listener *listener, const char *path, struct failure *failure)
+{
+    _cleanup_free_ char *copy = strdup(path), *base = strdup(path), *lock_name = NULL;
+    char what[PATH_MAX];
+    const char *directory;
+    int r;
+
+    listener->path = strdup(path);
+    listener->name = base ? strdup(basename(base)) : NULL;
+    if (!copy || !listener->path || !listener->name ||
+        asprintf(&lock_name, "%s.lock", listener->name) < 0)
+        return failure_set(failure, ENOMEM, "out of memory");
+    directory = dirname(copy);
+    listener->directory = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (listener->directory < 0)
+        return failure_set(failure, errno, "directory %s of socket %s: %s; make it first",
+                           directory, path, strerror(errno));
+    r = trust_directory(directory, failure);
+    if (r < 0)
+        return r;
+    snprintf(what, sizeof(what), "socket %s", path);
+    return lockfile_acquire(&listener->lock, listener->directory, lock_name, what, failure);
+}
+
+int listener_new(struct event_base *base, const char *path, const struct socket_rights *rights,
+                 listener_accept_fn *on_accept, void *argument, struct listener **out,
+                 struct failure *failure)
+{
+    const size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path);
+    struct listener *listener;
+    int r;
+
+    if (!*path || strlen(path) >= room)
+        return failure_set(failure, ENAMETOOLONG,
+                           "socket path '%s' has %zu characters and may have 1 to %zu: choose "
+                           "another with --socket",
+                           path, strlen(path), room - 1);
+    listener = calloc(1, sizeof(*listener));
+    if (!listener)
+        return failure_set(failure, ENOMEM, "out of memory");
+    *listener = (struct listener){.directory = -1,
+                                  .fd = -1,
+                                  .lock = LOCKFILE_INIT,
+                                  .on_accept = on_accept,
+                                  .argument = argument};
+    r = open_place(listener, path, failure);
+    if (r == 0)
+        r = open_socket(listener, rights, failure);
+    if (r == 0) {
+        listener->acceptable =
+            event_new(base, listener->fd, EV_READ | EV_PERSIST, on_acceptable, listener);
+        listener->resume = evtimer_new(base, on_resume, listener);
+        if (!listener->acceptable || !listener->resume || event_add(listener->acceptable, NULL) < 0)
+            r = failure_set(failure, ENOMEM, "cannot watch socket %s", path);
+    }
+    if (r < 0) {
+        listener_free(listener);
+        return r;
+    }
+    *out = listener;
+    return 0;
+}
+
+/* Removes the socket file if it is still the one that we made. */
+static void remove_socket(const struct listener *listener)
+{
+    struct stat status;
+
+    if (listener->bound.st_ino &&
+        fstatat(listener->directory, listener->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        status.st_ino == listener->bound.st_ino && status.st_dev == listener->bound.st_dev)
+        unlinkat(listener->directory, listener->name, 0);
+}
+
+struct listener *listener_free(struct listener *listener)
+{
+    if (!listener)
+        return NULL;
+    if (listener->acceptable)
+        event_free(listener->acceptable);
+    if (listener->resume)
+        event_free(listener->resume);
+    remove_socket(listener);
+    close_fd(listener->fd);
+    lockfile_release(&listener->lock);
+    close_fd(listener->directory);
+    free(listener->path);
+    free(listener->name);
+    free(listener);
+    return NULL;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See lockfile.h.
+ */
+#include "server/lockfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+
+enum { ATTEMPTS = 100 }; /* each is lost to another server that just removed the file */
+
+static int refuse_holder(int fd, const char *what, struct failure *failure)
+{
+    char pid[16] = "";
+    ssize_t got = pread(fd, pid, sizeof(pid) - 1, 0);
+
+    pid[got > 0 ? got : 0] = '\0';
+    pid[strspn(pid, "0123456789")] = '\0';
+    return failure_set(failure, EBUSY,
+                       "%s is served by another ivshmem-server, pid %s: stop that "
+                       "one or choose another name",
+                       what, *pid ? pid : "unknown");
+}
+
+/* Whether the name still leads to the file that was opened. */
+static bool is_in_place(int directory, const char *name, const struct stat *opened)
+{
+    struct stat named;
+
+    return fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           named.st_dev == opened->st_dev && named.st_ino == opened->st_ino;
+}
+
+/* Return: 0 with the lock in *out, 1 when the file was removed meanwhile, or a negative errno. */
+static int try_lock(int directory, const char *name, const char *what, int *out,
+                    struct failure *failure)
+{
+    _cleanup_close_ int fd =
+        openat(directory, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    struct stat status;
+
+    if (fd < 0)
+        return failure_set(failure, errno, "cannot open the lock file %s of %s: %s", name, what,
+                           strerror(errno));
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid())
+        return failure_set(failure, EPERM,
+                           "the lock file %s of %s is not a regular file of uid %u: "
+                           "remove it or choose another name",
+                           name, what, (unsigned)geteuid());
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno == EWOULDBLOCK)
+            return refuse_holder(fd, what, failure);
+        return failure_set(failure, errno, "cannot lock %s of %s: %s", name, what, strerror(errno));
+    }
+    if (!is_in_place(directory, name, &status))
+        return 1;
+    *out = steal_fd(&fd);
+    return 0;
+}
+
+int lockfile_acquire(struct lockfile *lock, int directory, const char *name, const char *what,
+                     struct failure *failure)
+{
+    int fd = -1, r = 1;
+
+    for (int i = 0; i < ATTEMPTS && r == 1; i++)
+        r = try_lock(directory, name, what, &fd, failure);
+    if (r == 1)
+        return failure_set(failure, EAGAIN, "the lock file %s of %s does not stay in place", name,
+                           what);
+    if (r < 0)
+        return r;
+    lock->fd = fd;
+    lock->directory = fcntl(directory, F_DUPFD_CLOEXEC, 0);
+    lock->name = strdup(name);
+    if (lock->directory < 0 || !lock->name || ftruncate(fd, 0) < 0 ||
+        dprintf(fd, "%d\n", (int)getpid()) < 0) {
+        r = failure_set(failure, errno, "cannot write the lock file %s of %s: %s", name, what,
+                        strerror(errno));
+        lockfile_release(lock);
+        return r;
+    }
+    return 0;
+}
+
+void lockfile_release(struct lockfile *lock)
+{
+    if (lock->fd >= 0 && lock->directory >= 0 && lock->name)
+        unlinkat(lock->directory, lock->name, 0);
+    lock->fd = close_fd(lock->fd);
+    lock->directory = close_fd(lock->directory);
+    free(lock->name);
+    lock->name = NULL;
+}

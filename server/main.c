@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ivshmem-server: options, set-up, run, tear-down.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "server/config.h"
+#include "server/launch.h"
+#include "server/server.h"
+
+/* In the foreground, or in the child that launch_fork() made: serve until the end. */
+static int serve(struct config *config, int argc, char **argv, struct launch *launch)
+{
+    struct failure failure = {.text = ""};
+    struct server *server = NULL;
+    int r = server_new(config, argc, argv, &server, &failure);
+
+    if (r == 0 && !config->foreground) {
+        r = launch_ready(launch, config->pid_file, &failure);
+        log_open(LOG_TO_SYSLOG, "ivshmem-server");
+    }
+    if (r < 0)
+        fprintf(stderr, "ivshmem-server: %s\n", failure.text);
+    else
+        r = server_run(server);
+    server_free(server);
+    launch_end(launch);
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Help, version and --check-config: nothing is served. */
+static int inform(const struct config *config)
+{
+    if (config->help)
+        config_print_help(stdout);
+    else if (config->version)
+        puts("ivshmem-server " PACKAGE_VERSION);
+    else
+        config_print(config, stdout);
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    struct config config;
+    struct failure failure = {.text = ""};
+    struct launch launch = {.ready = -1};
+    int status = EXIT_FAILURE, r;
+
+    log_open(LOG_TO_STDERR, "ivshmem-server");
+    r = config_parse(&config, argc, argv, &failure);
+    if (r == 0 && (config.help || config.version || config.check)) {
+        status = inform(&config);
+        r = 1;
+    }
+    if (r == 0) {
+        log_set_level(config.log_level);
+        if (!config.foreground)
+            r = launch_fork(&launch, &status, &failure);
+    }
+    if (r < 0)
+        fprintf(stderr, "ivshmem-server: %s\n", failure.text);
+    else if (r == 0)
+        status = serve(&config, argc, argv, &launch);
+    config_deinit(&config);
+    return status;
+}

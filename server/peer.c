@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See peer.h.
+ */
+#include "server/peer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/cleanup.h"
+#include "server/hub.h"
+
+enum {
+    /*
+     * Unread messages that one peer may leave in flight. A user may have RLIMIT_NOFILE descriptors
+     * in flight in all (unix(7), ETOOMANYREFS); with the default buffer of 278 messages, 72 sleepy
+     * peers would use up 20,000 and starve the others.
+     */
+    IN_FLIGHT_MAX = 96,
+    MESSAGE_COST = 768,       /* of the send buffer: what the kernel counts for one message */
+    DESCRIPTORS_UNKNOWN = 32, /* what we take a process to have open if /proc does not tell */
+    DESCRIPTORS_SLACK = 16,   /* what it may open beside ours */
+};
+
+static void on_readable(evutil_socket_t sock, short what, void *argument)
+{
+    struct peer *peer = argument;
+    char byte;
+    ssize_t got = recv(sock, &byte, 1, MSG_DONTWAIT);
+
+    (void)what;
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got > 0)
+        hub_drop(peer->hub, peer, "sent data, and a client never sends");
+    else if (got == 0 || errno == ECONNRESET)
+        hub_drop(peer->hub, peer, NULL);
+    else
+        hub_drop(peer->hub, peer, strerror(errno));
+}
+
+static void on_writable(evutil_socket_t sock, short what, void *argument)
+{
+    struct peer *peer = argument;
+
+    (void)sock;
+    if (what & EV_TIMEOUT)
+        hub_drop(peer->hub, peer, "did not read for the time that --peer-timeout allows");
+    else
+        hub_wake(peer->hub, peer);
+}
+
+int peer_new(struct hub *hub, int sock, const struct credentials *who, struct peer **out)
+{
+    const int buffer = IN_FLIGHT_MAX * MESSAGE_COST / 2; /* the kernel doubles it, socket(7) */
+    struct peer *peer = calloc(1, sizeof(*peer));
+    struct timespec now;
+
+    if (!peer)
+        return -ENOMEM;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    *peer = (struct peer){.hub = hub, .sock = -1, .who = *who, .joined = now.tv_sec};
+    peer->readable = event_new(hub->base, sock, EV_READ | EV_PERSIST, on_readable, peer);
+    peer->writable = event_new(hub->base, sock, EV_WRITE, on_writable, peer);
+    if (!peer->readable || !peer->writable || event_add(peer->readable, NULL) < 0) {
+        peer_free(peer);
+        return -ENOMEM;
+    }
+    setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+    if (descriptor_limit_of(who->pid, &peer->fd_limit) < 0)
+        peer->fd_limit = UINT64_MAX;
+    if (descriptors_of(who->pid, &peer->fd_base) < 0)
+        peer->fd_base = DESCRIPTORS_UNKNOWN;
+    peer->sock = sock;
+    *out = peer;
+    return 0;
+}
+
+struct peer *peer_free(struct peer *peer)
+{
+    if (!peer)
+        return NULL;
+    if (peer->readable)
+        event_free(peer->readable);
+    if (peer->writable)
+        event_free(peer->writable);
+    if (peer->sock >= 0)
+        shutdown(peer->sock, SHUT_RDWR); /* whoever may hold a copy of the socket: it is over */
+    close_fd(peer->sock);
+    free(peer);
+    return NULL;
+}
+
+int peer_send(struct peer *peer, struct batch *batch)
+{
+    struct announce_cursor cursor = peer->announce.cursor;
+    struct announcement message;
+    int sent;
+
+    batch->count = 0;
+    while (batch->count < BATCH_MAX && announce_next(&peer->announce, &cursor, &message))
+        batch_add(batch, message.value, message.fd);
+    if (!batch->count)
+        return PEER_IDLE;
+    sent = batch_send(batch, peer->sock);
+    if (sent == -EAGAIN)
+        return PEER_FULL;
+    if (sent == -ETOOMANYREFS || sent == -ENOBUFS || sent == -ENOMEM)
+        return PEER_LATER;
+    if (sent == -EINTR)
+        return PEER_READY;
+    if (sent < 0)
+        return sent;
+    announce_sent(&peer->announce, &peer->hub->seats, (unsigned)sent);
+    if ((unsigned)sent < batch->count)
+        return PEER_FULL;
+    return announce_pending(&peer->announce) ? PEER_READY : PEER_IDLE;
+}
+
+bool peer_hung_up(const struct peer *peer)
+{
+    char byte;
+    ssize_t got = recv(peer->sock, &byte, 1, MSG_DONTWAIT | MSG_PEEK);
+
+    return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+bool peer_can_hold(struct peer *peer, uint64_t doorbells)
+{
+    uint64_t needed = doorbells + peer->fd_base + DESCRIPTORS_SLACK;
+
+    if (needed <= peer->fd_limit)
+        return true;
+    if (descriptor_limit_of(peer->who.pid, &peer->fd_limit) < 0)
+        peer->fd_limit = UINT64_MAX;
+    return needed <= peer->fd_limit;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See seats.h.
+ */
+#include "server/seats.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+#include "common/doorbell.h"
+#include "common/wire.h"
+
+enum { N_IDS = WIRE_ID_MAX + 1 };
+
+int seats_init(struct seats *seats)
+{
+    *seats = (struct seats){.n_free = N_IDS};
+    /* Large and sparse: calloc() maps zero pages, and only those that are used take memory. */
+    seats->by_id = calloc(N_IDS, sizeof(*seats->by_id));
+    seats->told = calloc(N_IDS, sizeof(*seats->told));
+    if (seats->by_id && seats->told)
+        return 0;
+    seats_deinit(seats);
+    return -ENOMEM;
+}
+
+static void seat_free(struct seat *seat)
+{
+    for (unsigned i = 0; i < seat->n_vectors; i++)
+        close_fd(seat->doorbells[i]);
+    free(seat);
+}
+
+void seats_deinit(struct seats *seats)
+{
+    for (unsigned id = 0; seats->by_id && id < N_IDS; id++)
+        if (seats->by_id[id])
+            seat_free(seats->by_id[id]);
+    free(seats->by_id);
+    free(seats->told);
+    idset_deinit(&seats->taken);
+    *seats = (struct seats){.first = NULL};
+}
+
+static void unlink_seat(struct seats *seats, struct seat *seat)
+{
+    if (seat->earlier)
+        seat->earlier->later = seat->later;
+    else if (seats->first == seat)
+        seats->first = seat->later;
+    if (seat->later)
+        seat->later->earlier = seat->earlier;
+    else if (seats->last == seat)
+        seats->last = seat->earlier;
+    seat->earlier = seat->later = NULL;
+}
+
+static int seat_new(unsigned id, unsigned n_vectors, struct seat **out)
+{
+    struct seat *seat = calloc(1, sizeof(*seat) + n_vectors * sizeof(seat->doorbells[0]));
+
+    if (!seat)
+        return -ENOMEM;
+    seat->id = id;
+    for (; seat->n_vectors < n_vectors; seat->n_vectors++) {
+        int fd = doorbell_new();
+
+        if (fd < 0) {
+            seat_free(seat);
+            return fd;
+        }
+        seat->doorbells[seat->n_vectors] = fd;
+    }
+    *out = seat;
+    return 0;
+}
+
+int seats_add(struct seats *seats, int id, unsigned n_vectors, struct seat **out)
+{
+    struct seat *seat;
+    int r;
+
+    if (id < 0)
+        id = idset_first_gap(&seats->taken, N_IDS);
+    if (id < 0)
+        return -ENOSPC;
+    if (idset_has(&seats->taken, (unsigned)id))
+        return -EEXIST;
+    r = idset_reserve(&seats->taken, (unsigned)id);
+    if (r < 0)
+        return r;
+    r = seat_new((unsigned)id, n_vectors, &seat);
+    if (r < 0)
+        return r;
+    idset_add(&seats->taken, (unsigned)id);
+    seats->by_id[id] = seat;
+    seats->n_free--;
+    seats->n_seats++;
+    seats->n_vacant++;
+    *out = seat;
+    return 0;
+}
+
+void seats_pin(struct seats *seats, struct seat *seat)
+{
+    assert(!seat->occupied && !seat->pinned);
+    seat->pinned = true;
+    seats->n_vacant--;
+}
+
+static void release_id(struct seats *seats, unsigned id)
+{
+    if (seats->by_id[id] || seats->told[id])
+        return;
+    idset_remove(&seats->taken, id);
+    seats->n_free++;
+}
+
+void seats_remove(struct seats *seats, struct seat *seat)
+{
+    unsigned id = seat->id;
+
+    assert(!seat->occupied);
+    unlink_seat(seats, seat);
+    seats->by_id[id] = NULL;
+    seats->n_seats--;
+    if (!seat->pinned)
+        seats->n_vacant--;
+    seat_free(seat);
+    release_id(seats, id);
+}
+
+void seats_occupy(struct seats *seats, struct seat *seat)
+{
+    assert(!seat->occupied);
+    unlink_seat(seats, seat);
+    seat->earlier = seats->last;
+    if (seats->last)
+        seats->last->later = seat;
+    else
+        seats->first = seat;
+    seats->last = seat;
+    seat->occupied = true;
+    if (!seat->pinned)
+        seats->n_vacant--;
+}
+
+void seats_vacate(struct seats *seats, struct seat *seat)
+{
+    assert(seat->occupied);
+    seat->occupied = false;
+    if (!seat->pinned)
+        seats->n_vacant++;
+}
+
+struct seat *seats_vacant(const struct seats *seats)
+{
+    struct seat *seat = seats->n_vacant ? seats->first : NULL;
+
+    while (seat && (seat->occupied || seat->pinned))
+        seat = seat->later;
+    return seat;
+}
+
+void seats_told(struct seats *seats, unsigned id)
+{
+    seats->told[id]++;
+}
+
+void seats_untold(struct seats *seats, unsigned id)
+{
+    assert(seats->told[id]);
+    if (--seats->told[id] == 0)
+        release_id(seats, id);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The server: the region, its guard, the hub, the sockets, and the signals, on one event loop.
+ */
+#ifndef IVSHMEM_SERVER_H
+#define IVSHMEM_SERVER_H
+
+#include "common/failure.h"
+#include "server/config.h"
+
+struct server;
+
+/**
+ * server_new() - make everything, so that clients can connect
+ * @config:  what to make; not owned, its live part is changed by SIGHUP
+ * @argc:    as main() got it, to read it again on SIGHUP
+ * @argv:    as main() got it
+ * @out:     the server
+ * @failure: says what is in the way
+ *
+ * Return: 0 or a negative errno; nothing is left behind on error.
+ */
+int server_new(struct config *config, int argc, char **argv, struct server **out,
+               struct failure *failure);
+
+/**
+ * server_run() - serve until SIGTERM or SIGINT
+ * @server: the server
+ *
+ * Return: 0, or a negative errno when the event loop fails.
+ */
+int server_run(struct server *server);
+
+/** server_free() - hang up on everybody, remove socket and memory. Takes NULL, returns NULL. */
+struct server *server_free(struct server *server);
+
+#endif

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+Holds the manual pages against the programs: every option that --help prints stands in the page's list
+of options, with the same letter and with a value where it takes one, and the other way round; every
+default that --help names is in the page too. Then mandoc's lint has nothing to say about any page.
+
+Variables: IVSHMEM_SERVER and IVSHMEM_CLIENT name the programs, top_srcdir the source.
+"""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+TOP = os.environ.get("top_srcdir") or os.path.join(os.path.dirname(__file__), "../..")
+PROGRAMS = {
+    "ivshmem-server.8": os.environ.get("IVSHMEM_SERVER")
+    or os.path.join(TOP, "build/server/ivshmem-server"),
+    "ivshmem-client.1": os.environ.get("IVSHMEM_CLIENT")
+    or os.path.join(TOP, "build/client/ivshmem-client"),
+}
+
+# "  -S, --socket=PATH   text" and "      --socket=PATH   text"
+HELP_LINE = re.compile(r"^  (?:-(\w),|   ) --([a-z][a-z0-9-]*)(\[?=\S+)?(?:\s+(.*))?$")
+# ".It Fl S , Fl -socket Ar PATH" and ".It Fl -socket Ar PATH"
+PAGE_LINE = re.compile(r"^\.It Fl (?:(\w) , Fl )?-([a-z][a-z0-9-]*)(.*)$")
+
+
+def read_page(name):
+    with open(os.path.join(TOP, "man", name), encoding="utf-8") as page:
+        return page.read()
+
+
+def help_text(program):
+    result = subprocess.run([program, "--help"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, timeout=30)
+    if result.returncode != 0 or result.stderr:
+        raise AssertionError("%s --help: exit %d, %r" % (program, result.returncode, result.stderr))
+    return result.stdout
+
+
+def options_in_help(text):
+    """{(letter or None, name, takes a value)}"""
+    matches = [HELP_LINE.match(line) for line in text.splitlines()]
+    return {(m.group(1), m.group(2), bool(m.group(3))) for m in matches if m}
+
+
+def options_in_page(text):
+    matches = [PAGE_LINE.match(line) for line in text.splitlines()]
+    return {(m.group(1), m.group(2), " Ar " in m.group(3)) for m in matches if m}
+
+
+def defaults_in_help(text):
+    """The single words in "(default VALUE)" and "[VALUE]" of the options' lines."""
+    lines = "\n".join(line for line in text.splitlines() if line.startswith("  "))
+    return re.findall(r"(?:\(default| \[)\s*([^\s\[\])]+)[\])]", lines)
+
+
+class Pages(unittest.TestCase):
+    def test_options(self):
+        for page, program in PROGRAMS.items():
+            with self.subTest(page):
+                told = options_in_help(help_text(program))
+                written = options_in_page(read_page(page))
+                self.assertTrue(told, "no options found in --help")
+                self.assertEqual(set(), told - written, "in --help, not in the page")
+                self.assertEqual(set(), written - told, "in the page, not in --help")
+
+    def test_every_help_line_is_understood(self):
+        """A line that begins like an option but is none to HELP_LINE would go unchecked."""
+        for page, program in PROGRAMS.items():
+            with self.subTest(page):
+                for line in help_text(program).splitlines():
+                    if re.match(r"^\s*-", line):
+                        self.assertRegex(line, HELP_LINE)
+
+    def test_defaults(self):
+        for page, program in PROGRAMS.items():
+            with self.subTest(page):
+                text = read_page(page)
+                for value in defaults_in_help(help_text(program)):
+                    self.assertIn(value, text, "a default that the page does not name")
+
+    def test_help_of_the_shell(self):
+        """What the client prints for `help` is quoted in its page; so is every command."""
+        text = read_page("ivshmem-client.1")
+        for command in ("help", "dump", "int", "quit"):
+            self.assertRegex(text, r"(?m)^\.It Cm %s\b" % command)
+
+    @unittest.skipUnless(shutil.which("mandoc"), "mandoc is not installed: the pages were not linted")
+    def test_lint(self):
+        pages = sorted(glob.glob(os.path.join(TOP, "man", "*.[1-8]")))
+        self.assertGreaterEqual(len(pages), 3)
+        result = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *pages], timeout=60,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.assertEqual("", result.stdout)
+        self.assertEqual(0, result.returncode)
+
+
+def main():
+    """Exits 0, 1 or, when something could not be looked at, 77."""
+    result = unittest.main(exit=False, verbosity=2).result
+    for test, reason in result.skipped:
+        print("skipped %s: %s" % (test.id(), reason))
+    sys.exit(1 if not result.wasSuccessful() else 77 if result.skipped else 0)
+
+
+if __name__ == "__main__":
+    main()
