@@ -11,7 +11,6 @@
  * The timer runs only from our first vector until the table counts as complete, if the roster
  * cannot tell (see ivshmem_ready()).
  */
-#include "config.h"
 
 #include "ivshmem.h"
 

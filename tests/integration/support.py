@@ -104,8 +104,11 @@ def children():
 
 def eventfd_id(fd, pid="self"):
     """The kernel's number of the eventfd behind fd, the same for each copy; None: no eventfd."""
-    with open("/proc/%s/fdinfo/%d" % (pid, fd)) as f:
-        found = re.search(r"eventfd-id:\s*(\d+)", f.read())
+    info = os.open("/proc/%s/fdinfo/%d" % (pid, fd), os.O_RDONLY)
+    try:
+        found = re.search(rb"eventfd-id:\s*(\d+)", os.read(info, 4096))
+    finally:
+        os.close(info)
     return int(found.group(1)) if found else None
 
 
