@@ -7,14 +7,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int failure_set(struct failure *failure, int error, const char *format, ...)
+void failure_describe(struct failure *failure, const char *format, ...)
 {
     va_list arguments;
 
-    if (failure) {
-        va_start(arguments, format);
-        vsnprintf(failure->text, sizeof(failure->text), format, arguments);
-        va_end(arguments);
-    }
-    return -error;
+    if (!failure)
+        return;
+    va_start(arguments, format);
+    vsnprintf(failure->text, sizeof(failure->text), format, arguments);
+    va_end(arguments);
 }

@@ -15,14 +15,28 @@ struct failure {
 };
 
 /**
- * failure_set() - describe an error and hand it on
+ * failure_describe() - put an error into words
  * @failure: where the text goes; may be NULL when nobody wants it
- * @error:   positive errno value
  * @format:  printf format of the text; say what, which value, and what to do
+ */
+void failure_describe(struct failure *failure, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/**
+ * failure_set() - describe an error and hand it on
+ * @failure: where the text goes; may be NULL
+ * @error:   positive errno value
+ * @...:     as for failure_describe()
+ *
+ * A macro, so that compilers and analyzers see that the value is that of @error.
  *
  * Return: -@error, so that a function can `return failure_set(...)`.
  */
-int failure_set(struct failure *failure, int error, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+#define failure_set(failure, error, ...)                                                           \
+    ({                                                                                             \
+        const int error_ = (error);                                                                \
+        failure_describe(failure, __VA_ARGS__);                                                    \
+        -error_;                                                                                   \
+    })
 
 #endif

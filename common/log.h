@@ -67,7 +67,7 @@ struct log_limit {
     unsigned suppressed;
 };
 
-enum { LOG_LIMIT_BURST = 20, LOG_LIMIT_SECONDS = 5 };
+enum { LOG_LIMIT_BURST = 100, LOG_LIMIT_SECONDS = 5 };
 
 /**
  * log_limit_pass() - whether a line may be written now

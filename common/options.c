@@ -61,9 +61,9 @@ struct parse {
 
 static int record(char **given, const char *value)
 {
-    char *joined = NULL;
+    char *joined;
 
-    if (*given ? asprintf(&joined, "%s,%s", *given, value) < 0 : !(joined = strdup(value)))
+    if (asprintf(&joined, "%s%s%s", *given ? *given : "", *given ? "," : "", value) < 0)
         return -ENOMEM;
     free(*given);
     *given = joined;

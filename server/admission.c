@@ -23,9 +23,9 @@ static unsigned peers_of(const struct hub *hub, uid_t uid)
     const struct peer *peer;
     unsigned count = 0;
 
-    TAILQ_FOREACH(peer, &hub->peers, all)
-    if (peer->who.uid == uid)
-        count++;
+    TAILQ_FOREACH (peer, &hub->peers, all)
+        if (peer->who.uid == uid)
+            count++;
     return count;
 }
 
@@ -100,8 +100,7 @@ static int check_budgets_of_peers(const struct hub *hub, struct failure *failure
     char whose[32];
     int r;
 
-    TAILQ_FOREACH(peer, &hub->peers, all)
-    {
+    TAILQ_FOREACH (peer, &hub->peers, all) {
         snprintf(whose, sizeof(whose), "peer %u's", peer->seat->id);
         r = check_budget_of(hub, peer, whose, announce_holds(&peer->announce) + 1u, failure);
         if (r < 0)
@@ -160,9 +159,9 @@ int admission_peer(struct hub *hub, int sock, const struct credentials *who,
 
     for (const struct seat *other = hub->seats.first; other; other = other->later)
         highest = other->id > highest ? other->id : highest;
-    TAILQ_FOREACH(peer, &hub->peers, all)
-    if ((r = announce_reserve(&peer->announce, seat->id)) < 0)
-        return failure_set(failure, -r, "out of memory");
+    TAILQ_FOREACH (peer, &hub->peers, all)
+        if ((r = announce_reserve(&peer->announce, seat->id)) < 0)
+            return failure_set(failure, -r, "out of memory");
     r = peer_new(hub, sock, who, &newcomer);
     if (r < 0)
         return failure_set(failure, -r, "cannot watch its socket: %s", strerror(-r));
@@ -186,8 +185,7 @@ int admission_peer(struct hub *hub, int sock, const struct credentials *who,
 void admission_refuse(struct hub *hub, int sock, struct seat *seat, const struct credentials *who,
                       const char *why)
 {
-    log_limited(&hub->refused, LOG_WARNING, "turned away pid %d, uid %u, command %s: %s",
-                (int)who->pid, (unsigned)who->uid, who->command, why);
+    log_limited(&hub->refused, LOG_WARNING, "turned away (" WHO_FORMAT "): %s", WHO(who), why);
     if (seat && !seat->pinned && !hub->seats.told[seat->id])
         seats_remove(&hub->seats, seat);
     fdpass_write(sock, WIRE_REFUSED, -1); /* if it cannot be told, it is hung up on all the same */

@@ -130,12 +130,6 @@ unsigned announce_holds(const struct announce *announce)
     return holds;
 }
 
-bool announce_greeted(const struct announce *announce)
-{
-    return idset_has(&announce->told, announce->own->id) &&
-           announce->cursor.current != announce->own;
-}
-
 void announce_sent(struct announce *announce, struct seats *seats, unsigned count)
 {
     struct announcement message;

@@ -138,9 +138,6 @@ bool announce_pending(const struct announce *announce);
  */
 unsigned announce_holds(const struct announce *announce);
 
-/** announce_greeted() - whether the peer has its whole greeting, its own vectors included */
-bool announce_greeted(const struct announce *announce);
-
 /**
  * announce_sent() - messages have gone out
  * @announce: the peer

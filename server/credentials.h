@@ -55,4 +55,8 @@ int descriptor_limit_of(pid_t pid, uint64_t *limit);
  */
 int descriptors_of(pid_t pid, uint64_t *count);
 
+/* How a log line names a process: printf format, and its arguments. */
+#define WHO_FORMAT "pid %d, uid %u, command %s"
+#define WHO(who)   (int)(who)->pid, (unsigned)(who)->uid, (who)->command
+
 #endif

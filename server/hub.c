@@ -12,7 +12,7 @@
 #include "server/admission.h"
 
 enum {
-    RETRY_MS = 10,       /* until descriptors in flight may have landed */
+    RETRY_US = 10000,    /* until descriptors in flight may have landed */
     FREE_IDS_LOW = 1024, /* with fewer free IDs, leaves are withheld and seats used again */
 };
 
@@ -21,7 +21,7 @@ static const struct timeval at_once = {.tv_sec = 0};
 /* Puts a peer where its state says it belongs. It is in no list, and no event of it is pending. */
 static void settle(struct hub *hub, struct peer *peer, enum peer_state state)
 {
-    const struct timeval retry = {.tv_usec = RETRY_MS * 1000};
+    const struct timeval retry = {.tv_usec = RETRY_US};
     const struct timeval patience = {.tv_sec = hub->access->peer_timeout};
 
     peer->state = state;
@@ -72,9 +72,9 @@ static void wake_idle(struct hub *hub)
 {
     struct peer *peer;
 
-    TAILQ_FOREACH(peer, &hub->peers, all)
-    if (peer->state == PEER_IDLE && announce_pending(&peer->announce))
-        settle(hub, peer, PEER_READY);
+    TAILQ_FOREACH (peer, &hub->peers, all)
+        if (peer->state == PEER_IDLE && announce_pending(&peer->announce))
+            settle(hub, peer, PEER_READY);
 }
 
 static void on_turn(evutil_socket_t fd, short what, void *argument)
@@ -200,8 +200,8 @@ static void sweep_vacant(struct hub *hub)
         later = seat->later;
         if (seat->occupied || seat->pinned || hub->seats.told[seat->id])
             continue;
-        TAILQ_FOREACH(peer, &hub->peers, all)
-        announce_left(&peer->announce, seat);
+        TAILQ_FOREACH (peer, &hub->peers, all)
+            announce_left(&peer->announce, seat);
         seats_remove(&hub->seats, seat);
     }
 }
@@ -223,8 +223,8 @@ static void leave_seat(struct hub *hub, struct seat *seat)
 
     seats_vacate(&hub->seats, seat);
     if (!leave_is_withheld(hub, seat)) {
-        TAILQ_FOREACH(peer, &hub->peers, all)
-        announce_left(&peer->announce, seat);
+        TAILQ_FOREACH (peer, &hub->peers, all)
+            announce_left(&peer->announce, seat);
         seats_remove(&hub->seats, seat);
     }
     sweep_vacant(hub);
@@ -234,13 +234,10 @@ void hub_drop(struct hub *hub, struct peer *peer, const char *why)
 {
     struct seat *seat = peer->seat;
 
-    if (why)
-        log_limited(&hub->movement, LOG_WARNING,
-                    "peer %u disconnected: it %s (pid %d, uid %u, command %s)", seat->id, why,
-                    (int)peer->who.pid, (unsigned)peer->who.uid, peer->who.command);
-    else
-        log_limited(&hub->movement, LOG_INFO, "peer %u left (pid %d, uid %u, command %s)", seat->id,
-                    (int)peer->who.pid, (unsigned)peer->who.uid, peer->who.command);
+    log_limited(&hub->movement, why ? LOG_WARNING : LOG_INFO,
+                "peer %u%s%s left%s%s (" WHO_FORMAT ")", seat->id, peer->slot ? " of slot " : "",
+                peer->slot ? peer->slot->name : "", why ? ", disconnected: it " : "",
+                why ? why : "", WHO(&peer->who));
     unsettle(hub, peer);
     TAILQ_REMOVE(&hub->peers, peer, all);
     hub->n_peers--;
@@ -259,11 +256,11 @@ static void join(struct hub *hub, struct peer *newcomer, struct seat *seat)
 {
     struct peer *peer;
 
-    TAILQ_FOREACH(peer, &hub->peers, all)
-    announce_moving(&peer->announce, seat);
+    TAILQ_FOREACH (peer, &hub->peers, all)
+        announce_moving(&peer->announce, seat);
     seats_occupy(&hub->seats, seat);
-    TAILQ_FOREACH(peer, &hub->peers, all)
-    announce_joined(&peer->announce, seat);
+    TAILQ_FOREACH (peer, &hub->peers, all)
+        announce_joined(&peer->announce, seat);
     announce_start(&newcomer->announce, &hub->seats, seat, hub->memory_fd);
     newcomer->seat = seat;
     TAILQ_INSERT_TAIL(&hub->peers, newcomer, all);
@@ -286,7 +283,7 @@ void hub_admit(struct hub *hub, int sock, struct slot *slot)
         r = admission_seat(hub, slot, &seat, &failure);
     if (r == 0)
         r = admission_peer(hub, sock, &who, seat, &newcomer, &failure);
-    if (r < 0) {
+    if (r != 0) {
         admission_refuse(hub, sock, seat, &who, failure.text);
         return;
     }
@@ -295,7 +292,6 @@ void hub_admit(struct hub *hub, int sock, struct slot *slot)
         slot->holder = newcomer;
     }
     join(hub, newcomer, seat);
-    log_limited(&hub->movement, LOG_INFO, "peer %u joined%s%s (pid %d, uid %u, command %s)",
-                seat->id, slot ? " in slot " : "", slot ? slot->name : "", (int)who.pid,
-                (unsigned)who.uid, who.command);
+    log_limited(&hub->movement, LOG_INFO, "peer %u%s%s joined (" WHO_FORMAT ")", seat->id,
+                slot ? " of slot " : "", slot ? slot->name : "", WHO(&who));
 }

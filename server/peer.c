@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/cleanup.h"
 #include "server/hub.h"
@@ -56,12 +55,10 @@ int peer_new(struct hub *hub, int sock, const struct credentials *who, struct pe
 {
     const int buffer = IN_FLIGHT_MAX * MESSAGE_COST / 2; /* the kernel doubles it, socket(7) */
     struct peer *peer = calloc(1, sizeof(*peer));
-    struct timespec now;
 
     if (!peer)
         return -ENOMEM;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    *peer = (struct peer){.hub = hub, .sock = -1, .who = *who, .joined = now.tv_sec};
+    *peer = (struct peer){.hub = hub, .sock = -1, .who = *who};
     peer->readable = event_new(hub->base, sock, EV_READ | EV_PERSIST, on_readable, peer);
     peer->writable = event_new(hub->base, sock, EV_WRITE, on_writable, peer);
     if (!peer->readable || !peer->writable || event_add(peer->readable, NULL) < 0) {

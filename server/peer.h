@@ -45,7 +45,6 @@ enum peer_state {
  * @writable:   event: its socket has room again, or --peer-timeout is over
  * @fd_limit:   descriptors its process may open; UINT64_MAX if not known
  * @fd_base:    descriptors its process had open when it connected
- * @joined:     when, in seconds of CLOCK_MONOTONIC
  */
 struct peer {
     TAILQ_ENTRY(peer) all, turn;
@@ -58,7 +57,6 @@ struct peer {
     enum peer_state state;
     struct event *readable, *writable;
     uint64_t fd_limit, fd_base;
-    int64_t joined;
 };
 
 /**

@@ -18,8 +18,8 @@ int seats_init(struct seats *seats)
 {
     *seats = (struct seats){.n_free = N_IDS};
     /* Large and sparse: calloc() maps zero pages, and only those that are used take memory. */
-    seats->by_id = calloc(N_IDS, sizeof(*seats->by_id));
-    seats->told = calloc(N_IDS, sizeof(*seats->told));
+    seats->by_id = calloc(N_IDS, sizeof(seats->by_id[0]));
+    seats->told = calloc(N_IDS, sizeof(seats->told[0]));
     if (seats->by_id && seats->told)
         return 0;
     seats_deinit(seats);

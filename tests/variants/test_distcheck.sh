@@ -1,0 +1,7 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# make distcheck: what is shipped builds, passes its short tests, installs and uninstalls cleanly.
+. "${0%/*}/variant.sh"
+variant_build distcheck
+unset top_srcdir top_builddir IVSHMEM_SERVER IVSHMEM_CLIENT IVSHMEM_GUEST IVSHMEM_TEST_VARIANTS
+MAKEFLAGS='' make -s -j2 distcheck-short

@@ -1,0 +1,6 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# gcc, thread sanitizer: unit tests and short integration tests.
+. "${0%/*}/variant.sh"
+variant_build tsan CC=gcc --enable-sanitizers=thread
+(variant_check)
