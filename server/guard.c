@@ -43,34 +43,47 @@ static void check_size(struct guard *guard)
                     (unsigned long long)region->size, (unsigned long long)found, strerror(-r));
 }
 
+/* The kernel forgets the watch when the object loses its name, though peers still have it. */
+static int watch(const struct guard *guard)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", guard->region->fd); /* whatever its name */
+    return inotify_add_watch(guard->fd, path, IN_MODIFY) < 0 ? -errno : 0;
+}
+
 static void on_changed(evutil_socket_t fd, short what, void *argument)
 {
+    struct guard *guard = argument;
     char events[4096];
+    int r;
 
     (void)what;
     while (read(fd, events, sizeof(events)) > 0) /* what they say does not matter: look */
         continue;
-    check_size(argument);
+    r = watch(guard);
+    if (r < 0)
+        log_limited(&guard->repairs, LOG_ERR, "cannot watch the memory any more: %s", strerror(-r));
+    check_size(guard);
 }
 
 int guard_new(struct event_base *base, struct region *region, struct guard **out,
               struct failure *failure)
 {
     struct guard *guard = calloc(1, sizeof(*guard));
-    char path[64];
-    int r = 0;
+    int r;
 
     if (!guard)
         return failure_set(failure, ENOMEM, "out of memory");
     guard->region = region;
     fstat(region->fd, &region->status);
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", region->fd); /* the file, whatever its name */
     guard->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (guard->fd < 0 || inotify_add_watch(guard->fd, path, IN_MODIFY) < 0)
-        r = failure_set(failure, errno,
-                        "cannot watch the memory: %s (fs.inotify.max_user_instances "
-                        "and max_user_watches limit this)",
-                        strerror(errno));
+    r = guard->fd < 0 ? -errno : watch(guard);
+    if (r < 0)
+        failure_set(failure, -r,
+                    "cannot watch the memory: %s (fs.inotify.max_user_instances and "
+                    "max_user_watches limit this)",
+                    strerror(-r));
     if (r == 0) {
         guard->changed = event_new(base, guard->fd, EV_READ | EV_PERSIST, on_changed, guard);
         if (!guard->changed || event_add(guard->changed, NULL) < 0)

@@ -15,6 +15,19 @@
 
 #include "common/cleanup.h"
 
+int launch_streams(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR); /* the lowest number that is free; stays open in children */
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd < 0)
+        return -errno;
+    close_fd(fd);
+    return 0;
+}
+
 /* Waits for the child's word, or its end. Return: exit status for the shell. */
 static int wait_for_child(pid_t child, int ready)
 {

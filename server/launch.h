@@ -21,6 +21,15 @@ struct launch {
 };
 
 /**
+ * launch_streams() - have standard streams: those that are closed become /dev/null
+ *
+ * To be called before anything else is opened, which would take their numbers.
+ *
+ * Return: 0 or a negative errno.
+ */
+int launch_streams(void);
+
+/**
  * launch_fork() - leave the shell
  * @launch:  filled in
  * @status:  in the parent: exit status for the shell

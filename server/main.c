@@ -49,6 +49,8 @@ int main(int argc, char **argv)
     struct launch launch = {.ready = -1};
     int status = EXIT_FAILURE, r;
 
+    if (launch_streams() < 0)
+        return EXIT_FAILURE;
     log_open(LOG_TO_STDERR, "ivshmem-server");
     r = config_parse(&config, argc, argv, &failure);
     if (r == 0 && (config.help || config.version || config.check)) {

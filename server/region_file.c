@@ -6,13 +6,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/mempolicy.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -57,6 +60,14 @@ static int refuse_size(int fd, uint64_t size, uint64_t free, struct failure *fai
         ULL(size), ULL(have), ULL(size > have ? size - have : 0));
 }
 
+/* Not a disk, which has room of its own, nor huge pages, which were set aside. */
+static bool is_ordinary_memory(int fd)
+{
+    struct statfs system;
+
+    return fstatfs(fd, &system) == 0 && (unsigned long)system.f_type == TMPFS_MAGIC;
+}
+
 int region_file_reserve(int fd, uint64_t size, struct failure *failure)
 {
     uint64_t missing = size - (allocated(fd) < size ? allocated(fd) : size);
@@ -64,7 +75,7 @@ int region_file_reserve(int fd, uint64_t size, struct failure *failure)
     int error;
 
     /* Asked beforehand, since Linux would rather kill somebody than fail here. */
-    if (missing > available_memory())
+    if (is_ordinary_memory(fd) && missing > available_memory())
         return refuse_size(fd, size, available_memory(), failure);
     do
         error = posix_fallocate(fd, 0, (off_t)size);

@@ -83,13 +83,12 @@ class Pages(unittest.TestCase):
             with self.subTest(page):
                 text = read_page(page)
                 for value in defaults_in_help(help_text(program)):
-                    self.assertIn(value, text, "a default that the page does not name")
+                    self.assertTrue(value in text, "the page does not name default " + value)
 
-    def test_help_of_the_shell(self):
-        """What the client prints for `help` is quoted in its page; so is every command."""
+    def test_commands_of_the_shell(self):
         text = read_page("ivshmem-client.1")
         for command in ("help", "dump", "int", "quit"):
-            self.assertRegex(text, r"(?m)^\.It Cm %s\b" % command)
+            self.assertTrue(re.search(r"(?m)^\.It Cm %s\b" % command, text), command)
 
     @unittest.skipUnless(shutil.which("mandoc"), "mandoc is not installed: the pages were not linted")
     def test_lint(self):
