@@ -52,6 +52,7 @@ int launch_fork(struct launch *launch, int *status, struct failure *failure)
     pid_t child;
 
     *launch = (struct launch){.ready = -1};
+    close_range(STDERR_FILENO + 1, UINT_MAX, 0); /* what was inherited: a daemon would hold it */
     if (pipe2(ends, O_CLOEXEC) < 0)
         return failure_set(failure, errno, "cannot become a daemon: %s", strerror(errno));
     child = fork();

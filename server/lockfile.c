@@ -11,21 +11,38 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "common/cleanup.h"
 
-enum { ATTEMPTS = 100 }; /* each is lost to another server that just removed the file */
+enum {
+    ATTEMPTS = 100, /* each is lost to another server that just removed the file */
+    PID_ATTEMPTS = 20,
+};
+
+/* The holder writes its PID right after it has locked: what is empty is read again. */
+static void read_pid(int fd, char *pid, size_t size)
+{
+    const struct timespec pause = {.tv_nsec = 5000000};
+    ssize_t got = 0;
+
+    for (int i = 0; i < PID_ATTEMPTS && got <= 0; i++) {
+        if (i)
+            nanosleep(&pause, NULL);
+        got = pread(fd, pid, size - 1, 0);
+    }
+    pid[got > 0 ? got : 0] = '\0';
+    pid[strspn(pid, "0123456789")] = '\0';
+}
 
 static int refuse_holder(int fd, const char *what, struct failure *failure)
 {
-    char pid[16] = "";
-    ssize_t got = pread(fd, pid, sizeof(pid) - 1, 0);
+    char pid[16];
 
-    pid[got > 0 ? got : 0] = '\0';
-    pid[strspn(pid, "0123456789")] = '\0';
+    read_pid(fd, pid, sizeof(pid));
     return failure_set(failure, EBUSY,
-                       "%s is served by another ivshmem-server, pid %s: stop that "
-                       "one or choose another name",
+                       "%s is served by another ivshmem-server, pid %s: stop that one or choose "
+                       "another name",
                        what, *pid ? pid : "unknown");
 }
 

@@ -15,7 +15,7 @@ itself be killed, its children die by PR_SET_PDEATHSIG, and a janitor (a second 
 file, holding the other end of a pipe) kills the daemons and removes the files.
 
 Variables: IVSHMEM_SERVER and IVSHMEM_CLIENT name the programs (default: build/ in the source tree),
-IVSHMEM_TEST_SLOW stretches each deadline (sanitizers, valgrind), IVSHMEM_TEST_SYSTEM=1 permits
+IVSHMEM_TEST_SLOW stretches each deadline (sanitizers, valgrind), IVSHMEM_TEST_MACHINE=1 permits
 tests that change the machine for a moment (hugepages).
 """
 
@@ -46,7 +46,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 SERVER = os.environ.get("IVSHMEM_SERVER") or os.path.join(TOP, "build/server/ivshmem-server")
 CLIENT = os.environ.get("IVSHMEM_CLIENT") or os.path.join(TOP, "build/client/ivshmem-client")
 SLOW = float(os.environ.get("IVSHMEM_TEST_SLOW", "1"))
-MAY_CHANGE_SYSTEM = os.environ.get("IVSHMEM_TEST_SYSTEM") == "1"
+MAY_CHANGE_SYSTEM = os.environ.get("IVSHMEM_TEST_MACHINE") == "1"
 
 DEADLINE = 10 * SLOW  # seconds until a condition that should come true at once counts as failed
 FILE_LIMIT = 150 * SLOW  # seconds until a whole test file counts as hung
@@ -113,7 +113,7 @@ def eventfd_id(fd, pid="self"):
 
 
 def readable(fds, timeout=0.0):
-    """Those of the descriptors that can be read. Not select(), which ends at 1024 as QEMU's does."""
+    """Those of the descriptors that can be read. By poll(): select() ends at 1024."""
     poll = select.poll()
     for fd in fds:
         poll.register(fd, select.POLLIN)
@@ -153,7 +153,7 @@ def run(program, *args, timeout=None, **popen):
 
 
 class Janitor:
-    """Tells a helper process what to kill and remove when this process is gone."""
+    """Tells a second process what to kill and remove when this process is gone."""
 
     def __init__(self):
         self.process = subprocess.Popen(
@@ -373,6 +373,10 @@ def socket_inodes(pid):
 Message = collections.namedtuple("Message", "value fd")
 
 
+class TurnedAway(AssertionError):
+    """The server refuses us as QEMU understands it: another version than 0, or -2, then the end."""
+
+
 class RawPeer:
     """
     Speaks the wire protocol byte by byte. `table` maps each known ID (our own included) to its
@@ -429,8 +433,10 @@ class RawPeer:
     def greet(self):
         """Reads the whole greeting and checks its order."""
         self.version, fd = self._expect_message()
-        if self.version != 0 or fd is not None:
-            raise AssertionError("version %d, descriptor %s" % (self.version, fd))
+        if fd is not None:
+            raise AssertionError("the version came with a descriptor")
+        if self.version != 0:
+            self._turned_away("version %d" % self.version)
         self.id, fd = self._expect_message()
         if not 0 <= self.id <= 65535 or fd is not None:
             raise AssertionError("ID %d, descriptor %s" % (self.id, fd))
@@ -447,7 +453,14 @@ class RawPeer:
         message = self.receive()
         if message is None:
             raise AssertionError("peer %s: the server hung up" % self.id)
+        if message.value == -2:
+            self._turned_away("-2")
         return message
+
+    def _turned_away(self, how):
+        if self.receive() is not None:
+            raise AssertionError("the server goes on after %s" % how)
+        raise TurnedAway(how)
 
     def _apply(self, message):
         value, fd = message

@@ -114,6 +114,21 @@ class EndOfInput(support.Test):
             self.assertIn("our_id = 0\n", out.read())
         self.assertEqual((0, ""), (result.returncode, result.stderr))
 
+    def test_started_without_standard_streams(self):
+        """Closed input is ended input; no socket takes the place of an output."""
+        server = self.server()
+        peer = self.peer(server)
+
+        def preexec():
+            support.die_with_parent()
+            os.closerange(0, 3)
+        process = subprocess.Popen([support.CLIENT, "-S", server.socket], preexec_fn=preexec)
+        self.addCleanup(process.kill)
+        self.assertIn(process.wait(support.DEADLINE), (0, 1))
+        peer.wait_table(lambda table: set(table) == {0})
+        self.assertNotIn("sent data", server.stderr)
+        server.stop()
+
     def test_reader_of_the_output_goes_away(self):
         """client | head -1: it ends, it does not spin."""
         server = self.server()
@@ -154,6 +169,13 @@ class Doorbells(support.Test):
         self.assertEqual(0, client.code)
         self.assertEqual(1, peers[5].wait_ring(63))
         self.assertEqual([1] * 64, [peers[4].wait_ring(vector) for vector in range(64)])
+
+    def test_all_of_our_own_vectors(self):
+        """Nobody else is there to tell how many vectors will come."""
+        server = self.server(vectors=2048)
+        client = support.run_client(server.socket, "int 0 2047\ndump\n")
+        self.assertIn("receive notification from peer_id=0 vector=2047", client.lines())
+        self.assertEqual(2048, sum("is enabled (fd=" in line for line in client.lines()))
 
     def test_before_there_is_a_server(self):
         """Commands wait for the server too."""

@@ -90,6 +90,36 @@ class Daemon(support.Test):
         self.assertFalse(os.path.exists(self.path("here")))
         self.assertFalse(os.path.exists("/dev/shm/" + name))
 
+    def test_pid_file_goes_with_the_server(self):
+        server = self.server(daemon=True)
+        server.stop()
+        self.assertFalse(os.path.exists(server.pid_file))
+        server = self.server(daemon=True)
+        with open(server.pid_file, "w") as f:
+            f.write("1\n")  # another one's by now
+        server.stop()
+        self.assertTrue(os.path.exists(server.pid_file))
+
+    def test_started_without_standard_streams(self):
+        """As some init scripts do: no log line may end up in a socket or in the memory."""
+        def preexec():
+            support.die_with_parent()
+            os.closerange(0, 3)
+        for daemon in (True, False):
+            server = self.server("-v" if not daemon else "--size=4096", daemon=daemon, size=4096,
+                                 preexec=preexec, vectors=2)
+            peer = self.peer(server)
+            for _ in range(3):
+                other = self.peer(server)
+                peer.wait_join(other.id)
+                other.close()
+                peer.wait_leave(other.id)
+            for fd in (0, 1, 2):
+                link = os.readlink("/proc/%d/fd/%d" % (server.pid, fd))
+                self.assertEqual("/dev/null", link)
+            self.assertEqual(bytes(4096), os.pread(peer.shm, 4097, 0))
+            server.stop()
+
     def test_failure_is_the_parents_exit_code(self):
         first = self.server()
         message = self.refused("-S", first.socket, "-M", first.shm_name + "-b",

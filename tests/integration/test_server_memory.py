@@ -124,7 +124,7 @@ class Directory(support.Test):
     def test_hugetlbfs(self):
         """Where the file system refuses a size, the next powers of two are tried."""
         if not support.MAY_CHANGE_SYSTEM:
-            self.skipTest("takes huge pages from the system: set IVSHMEM_TEST_SYSTEM=1")
+            self.skipTest("takes huge pages from the system: set IVSHMEM_TEST_MACHINE=1")
         knob = "/proc/sys/vm/nr_hugepages"
         try:
             with open(knob) as f:
@@ -184,6 +184,35 @@ class SecondServer(support.Test):
                              mentions=[first.pid])
                 self.check_undisturbed(first, peer, before)
             first.stop()
+
+    def test_started_at_once(self):
+        """Of several that start at the same moment one serves, and the others name it."""
+        name = "ivshmem-test-%d-race" % os.getpid()
+        path = self.path("s")
+        for trace in (path, path + ".lock", "/dev/shm/" + name, "/dev/shm/.%s.lock" % name):
+            support.janitor.tell("remove", trace)
+            self.addCleanup(support.remove, trace)
+        for _ in range(10):
+            racers = [subprocess.Popen(
+                [support.SERVER, "-F", "-S", path, "-M", name, "-l", "4096"], encoding="utf-8",
+                stderr=subprocess.PIPE, preexec_fn=support.die_with_parent) for _ in range(4)]
+            try:
+                support.wait_for(lambda: sum(r.poll() is None for r in racers) == 1)
+                winner, = [racer for racer in racers if racer.poll() is None]
+                support.wait_for(
+                    lambda: support.listening_inodes() & support.socket_inodes(winner.pid))
+                support.RawPeer(path).close()
+                for loser in racers:
+                    if loser is not winner:
+                        self.assertEqual(1, loser.returncode)
+                        self.assertIn("pid %d" % winner.pid, loser.stderr.read())
+                winner.terminate()
+                self.assertEqual(0, winner.wait(support.DEADLINE))
+            finally:
+                for racer in racers:
+                    racer.kill()
+                    racer.wait()
+                    racer.stderr.close()
 
     def test_socket_by_another_path(self):
         """The same socket named through a symbolic link to its folder is the same socket."""
