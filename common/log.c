@@ -87,7 +87,7 @@ int log_level_parse(const char *name, int *level)
     return -EINVAL;
 }
 
-static const char *level_name(int level)
+const char *log_level_name(int level)
 {
     for (size_t i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++)
         if (level_names[i].level == level)
@@ -104,8 +104,8 @@ static bool write_stderr(int level, const char *text)
     if (log_state.journal)
         length = snprintf(line, sizeof(line), "<%d>%s\n", level, text);
     else
-        length =
-            snprintf(line, sizeof(line), "%s: %s: %s\n", log_state.ident, level_name(level), text);
+        length = snprintf(line, sizeof(line), "%s: %s: %s\n", log_state.ident,
+                          log_level_name(level), text);
     if (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT))
         return false;
     return write(STDERR_FILENO, line, (size_t)length) == length;

@@ -46,6 +46,9 @@ int log_level(void);
  */
 int log_level_parse(const char *name, int *level);
 
+/** log_level_name() - the name of a level, "log" when it has none */
+const char *log_level_name(int level);
+
 /**
  * log_line() - write one line
  * @level:  LOG_ERR..LOG_DEBUG

@@ -59,11 +59,12 @@ struct parse {
     struct failure *failure;
 };
 
-static int record(char **given, const char *value)
+static int record(char **given, const char *value, bool adds_up)
 {
+    const bool join = *given && adds_up;
     char *joined;
 
-    if (asprintf(&joined, "%s%s%s", *given ? *given : "", *given ? "," : "", value) < 0)
+    if (asprintf(&joined, "%s%s%s", join ? *given : "", join ? "," : "", value) < 0)
         return -ENOMEM;
     free(*given);
     *given = joined;
@@ -76,7 +77,8 @@ static int set_option(const struct parse *parse, const struct option_spec *spec,
     int r = spec->set(parse->config, spec, value, &cause);
 
     if (r == 0 && parse->given)
-        r = record(&parse->given[spec - parse->table], value ? value : "yes");
+        r = record(&parse->given[spec - parse->table], value ? value : "yes",
+                   spec->flags & OPTION_ADDS_UP);
     if (r < 0)
         return failure_set(parse->failure, -r, "option --%s: %.450s", spec->name, cause.text);
     return 0;

@@ -34,6 +34,7 @@ enum { OPTIONS_MAX = 64 };
 enum option_flags {
     OPTION_NOT_IN_FILE = 1, /* makes sense on the command line only */
     OPTION_LIVE = 2,        /* can change while the program runs (SIGHUP) */
+    OPTION_ADDS_UP = 4,     /* given again it adds to what was given; others are replaced */
 };
 
 /**
@@ -68,7 +69,7 @@ option_set_fn option_set_string; /* the owned char * at the offset, not empty */
  * @argv:    as main() got it; getopt_long(3) may reorder it
  * @config:  handed to each option's set function
  * @given:   NULL, or OPTIONS_MAX pointers, NULL or owned by the caller: the text that each option
- *           was given is put there, several of one option joined by ","
+ *           was given is put there, the last one or (OPTION_ADDS_UP) all joined by ","
  * @failure: names the option and the offending value
  *
  * Return: index of the first argument that is not an option, or a negative errno.

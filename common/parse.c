@@ -6,8 +6,11 @@
 #include "common/parse.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SIZE_LIMIT ((uint64_t)INT64_MAX)
 
@@ -142,4 +145,15 @@ int round_up_power_of_two(uint64_t size, uint64_t *out)
     }
     *out = power;
     return 0;
+}
+
+char *absolute_path(const char *path)
+{
+    char here[PATH_MAX], *absolute;
+
+    if (*path == '/')
+        return strdup(path);
+    if (!getcwd(here, sizeof(here)) || asprintf(&absolute, "%s/%s", here, path) < 0)
+        return NULL;
+    return absolute;
 }

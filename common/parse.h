@@ -39,6 +39,14 @@ int parse_size(const char *text, uint64_t *out);
 int round_up_power_of_two(uint64_t size, uint64_t *out);
 
 /**
+ * absolute_path() - the path from /, which still holds when the process has changed directory
+ * @path: a path, not empty
+ *
+ * Return: a new string, or NULL when there is no memory or no way to here.
+ */
+char *absolute_path(const char *path);
+
+/**
  * is_power_of_two() - whether QEMU could take a size for the memory BAR
  * @size: bytes
  */

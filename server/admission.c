@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/cleanup.h"
 #include "common/doorbell.h"
 #include "common/fdpass.h"
 #include "server/hub.h"
+#include "server/store.h"
 
 enum {
     DESCRIPTORS_OF_OUR_OWN = 24, /* event loop, signals, memory, guard, logs, spares */
@@ -54,8 +56,8 @@ static int check_access(const struct hub *hub, const struct slot *slot,
 
 static uint64_t descriptors_in_use(const struct hub *hub)
 {
-    return DESCRIPTORS_OF_OUR_OWN + DESCRIPTORS_PER_SOCKET * (1 + hub->n_slots) + hub->n_peers +
-           (uint64_t)hub->seats.n_seats * hub->n_vectors;
+    return DESCRIPTORS_OF_OUR_OWN + DESCRIPTORS_PER_SOCKET * (1 + hub->n_slots) + hub->reserved +
+           hub->n_peers + (uint64_t)hub->seats.n_seats * hub->n_vectors;
 }
 
 static bool has_descriptors_for_seat(const struct hub *hub)
@@ -122,6 +124,21 @@ int admission_check(struct hub *hub, int sock, const struct slot *slot, struct c
     return r < 0 ? r : check_budgets_of_peers(hub, failure);
 }
 
+/* A new seat, its doorbells on the way into the store. */
+static int make_seat(struct hub *hub, struct seat **out)
+{
+    int r = seats_add(&hub->seats, -1, hub->n_vectors, out);
+
+    if (r < 0 || !hub->store)
+        return r;
+    r = store_seat(hub->store, *out);
+    if (r < 0) {
+        seats_remove(&hub->seats, *out);
+        *out = NULL;
+    }
+    return r;
+}
+
 int admission_seat(struct hub *hub, const struct slot *slot, struct seat **out,
                    struct failure *failure)
 {
@@ -135,7 +152,7 @@ int admission_seat(struct hub *hub, const struct slot *slot, struct seat **out,
                                                                       : NULL;
     if (*out)
         return 0;
-    r = seats_add(&hub->seats, -1, hub->n_vectors, out);
+    r = make_seat(hub, out);
     if (r == -ENOSPC)
         return failure_set(failure, ENOSPC, "no peer ID is left");
     if (r < 0)
@@ -153,41 +170,44 @@ static void silence(const struct seat *seat)
 int admission_peer(struct hub *hub, int sock, const struct credentials *who,
                    const struct seat *seat, struct peer **out, struct failure *failure)
 {
-    struct peer *peer, *newcomer;
-    unsigned highest = seat->id;
-    int r = 0;
+    struct peer *newcomer;
+    int r;
 
-    for (const struct seat *other = hub->seats.first; other; other = other->later)
-        highest = other->id > highest ? other->id : highest;
-    TAILQ_FOREACH (peer, &hub->peers, all)
-        if ((r = announce_reserve(&peer->announce, seat->id)) < 0)
-            return failure_set(failure, -r, "out of memory");
+    state_forget_peer(hub->state, seat->id); /* of whoever sat here before */
+    r = hub_reserve(hub, seat->id);
+    if (r < 0)
+        return failure_set(failure, -r, "out of memory");
     r = peer_new(hub, sock, who, &newcomer);
     if (r < 0)
         return failure_set(failure, -r, "cannot watch its socket: %s", strerror(-r));
-    r = announce_reserve(&newcomer->announce, highest);
-    if (r < 0)
-        failure_set(failure, -r, "out of memory");
-    else
-        r = check_budget_of(hub, newcomer, "its", hub->n_peers + 1u, failure);
+    r = check_budget_of(hub, newcomer, "its", hub->n_peers + 1u, failure);
     if (r < 0) {
         newcomer->sock = -1; /* still the caller's: it has to be told */
-        announce_deinit(&newcomer->announce, &hub->seats);
-        peer_free(newcomer);
+        peer_free(newcomer, false);
         return r;
     }
+    announce_remember(&newcomer->announce, &hub->state->file->peers[seat->id]);
     if (!seat->pinned)
         silence(seat);
     *out = newcomer;
     return 0;
 }
 
-void admission_refuse(struct hub *hub, int sock, struct seat *seat, const struct credentials *who,
-                      const char *why)
+void admission_refuse(struct hub *hub, int sock, unsigned serial, struct seat *seat,
+                      const struct credentials *who, const char *why)
 {
+    const struct incident incident = {.kind = INCIDENT_REFUSED, .who = who, .why = why};
+
     log_limited(&hub->refused, LOG_WARNING, "turned away (" WHO_FORMAT "): %s", WHO(who), why);
-    if (seat && !seat->pinned && !hub->seats.told[seat->id])
+    witness_tell(&hub->witness, &incident);
+    if (seat && !seat->pinned && !hub->seats.told[seat->id]) {
+        if (hub->store)
+            store_forget_seat(hub->store, seat->id, seat->n_vectors);
         seats_remove(&hub->seats, seat);
+    }
     fdpass_write(sock, WIRE_REFUSED, -1); /* if it cannot be told, it is hung up on all the same */
+    shutdown(sock, SHUT_RDWR);
+    if (hub->store)
+        store_forget_socket(hub->store, serial);
     close_fd(sock);
 }

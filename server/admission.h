@@ -57,12 +57,13 @@ int admission_peer(struct hub *hub, int sock, const struct credentials *who,
 /**
  * admission_refuse() - turn a newcomer away in a way that its QEMU understands, and log it
  * @hub:  the hub
- * @sock: its socket, closed
+ * @sock:   its socket, closed
+ * @serial: number of the socket in the store
  * @seat: the seat that was found for it, NULL for none
  * @who:  who it is
  * @why:  the reason
  */
-void admission_refuse(struct hub *hub, int sock, struct seat *seat, const struct credentials *who,
-                      const char *why);
+void admission_refuse(struct hub *hub, int sock, unsigned serial, struct seat *seat,
+                      const struct credentials *who, const char *why);
 
 #endif

@@ -5,10 +5,24 @@
 #include "server/announce.h"
 
 #include <assert.h>
+#include <errno.h>
 
 #include "common/wire.h"
+#include "server/batch.h"
+#include "server/state.h"
 
 enum { GREETING_MESSAGES = 3 }; /* version, ID, memory; the seats follow */
+
+static void remember(const struct announce *announce)
+{
+    const struct announce_cursor *cursor = &announce->cursor;
+
+    if (!announce->record)
+        return;
+    announce->record->greeted = cursor->greeted;
+    announce->record->vector = cursor->vector;
+    announce->record->current = cursor->current ? (int32_t)cursor->current->id : -1;
+}
 
 void announce_start(struct announce *announce, const struct seats *seats, const struct seat *own,
                     int memory_fd)
@@ -16,6 +30,73 @@ void announce_start(struct announce *announce, const struct seats *seats, const 
     announce->own = own;
     announce->memory_fd = memory_fd;
     announce->cursor = (struct announce_cursor){.next = seats->first};
+    remember(announce);
+}
+
+void announce_remember(struct announce *announce, struct state_peer *record)
+{
+    announce->record = record;
+    idset_lend(&announce->told, record->told, STATE_WORDS);
+    idset_lend(&announce->leaves, record->leaves, STATE_WORDS);
+}
+
+int announce_restore(struct announce *announce, struct state_peer *record, struct seats *seats,
+                     const struct seat *own, int memory_fd)
+{
+    const struct seat *current = NULL;
+
+    if (record->greeted > GREETING_MESSAGES || record->current >= STATE_IDS)
+        return -EPROTO;
+    if (record->current >= 0) {
+        current = seats->by_id[record->current];
+        if (!current || record->vector >= current->n_vectors)
+            return -EPROTO;
+    }
+    announce_remember(announce, record);
+    announce->own = own;
+    announce->memory_fd = memory_fd;
+    /* The first seat is as good as the one it was at: who was told is passed over. */
+    announce->cursor = (struct announce_cursor){.greeted = record->greeted,
+                                                .next = seats->first,
+                                                .current = current,
+                                                .vector = record->vector};
+    for (int id = 0; (id = idset_next(&announce->told, (unsigned)id)) >= 0; id++) {
+        seats_told(seats, (unsigned)id);
+        if (idset_has(&announce->leaves, (unsigned)id))
+            announce->n_leaves++;
+        if (idset_has(&announce->leaves, (unsigned)id) || seats->by_id[id])
+            announce->n_known++;
+    }
+    return 0;
+}
+
+struct batch_effect announce_effect(const struct announce_cursor *cursor,
+                                    const struct announcement *message)
+{
+    return (struct batch_effect){
+        .begins = message->begins,
+        .ends = message->ends,
+        .greeted = cursor->greeted,
+        .current = cursor->current ? (int32_t)cursor->current->id : -1,
+        .vector = cursor->vector,
+    };
+}
+
+void announce_recover(struct state_peer *record, const struct batch_effect *effects, unsigned count)
+{
+    struct idset told, leaves;
+
+    idset_lend(&told, record->told, STATE_WORDS);
+    idset_lend(&leaves, record->leaves, STATE_WORDS);
+    for (unsigned i = 0; i < count; i++) {
+        if (effects[i].begins >= 0 && effects[i].begins < STATE_IDS)
+            idset_add(&told, (unsigned)effects[i].begins);
+        if (effects[i].ends >= 0 && effects[i].ends < STATE_IDS)
+            idset_remove(&leaves, (unsigned)effects[i].ends);
+        record->greeted = effects[i].greeted;
+        record->current = effects[i].current;
+        record->vector = effects[i].vector;
+    }
 }
 
 void announce_deinit(struct announce *announce, struct seats *seats)
@@ -52,10 +133,12 @@ void announce_left(struct announce *announce, const struct seat *seat)
     announce_moving(announce, seat);
     if (announce->cursor.current == seat)
         announce->cursor.current = NULL;
+    remember(announce);
     if (!idset_has(&announce->told, seat->id))
         return;
+    if (!idset_has(&announce->leaves, seat->id))
+        announce->n_leaves++; /* not if it was marked, and the marking cut short by a kill */
     idset_add(&announce->leaves, seat->id);
-    announce->n_leaves++;
 }
 
 /* A vacant seat is nobody; one that the peer knows (a slot that was left and taken) is not new. */
@@ -130,6 +213,19 @@ unsigned announce_holds(const struct announce *announce)
     return holds;
 }
 
+uint64_t announce_backlog(const struct announce *announce)
+{
+    const struct announce_cursor *cursor = &announce->cursor;
+    const struct seat *seat = next_news(announce, cursor->next);
+    uint64_t messages = GREETING_MESSAGES - cursor->greeted + announce->n_leaves;
+
+    if (cursor->current)
+        messages += cursor->current->n_vectors - cursor->vector;
+    for (; seat; seat = next_news(announce, seat->later))
+        messages += seat->n_vectors;
+    return messages;
+}
+
 void announce_sent(struct announce *announce, struct seats *seats, unsigned count)
 {
     struct announcement message;
@@ -151,4 +247,5 @@ void announce_sent(struct announce *announce, struct seats *seats, unsigned coun
         }
     }
     announce->cursor.leave = 0;
+    remember(announce);
 }

@@ -22,6 +22,9 @@
 
 #include "server/seats.h"
 
+struct batch_effect;
+struct state_peer;
+
 /**
  * struct announce_cursor - a place in what has to be told
  * @greeted: messages of the greeting that are out: version, ID, memory
@@ -45,6 +48,7 @@ struct announce_cursor {
  * @told:      IDs that it was told of while connected, with those that have left since
  * @leaves:    those of them whose leave it has not been told
  * @n_leaves:  how many are in @leaves
+ * @record:    where it is remembered (state.h); NULL for nowhere
  * @n_known:   seats it was told of and not told the leave of, its own among them: each holds
  *             n_vectors of the peer's descriptors
  */
@@ -53,6 +57,7 @@ struct announce {
     int memory_fd;
     struct announce_cursor cursor;
     struct idset told, leaves;
+    struct state_peer *record;
     unsigned n_leaves, n_known;
 };
 
@@ -78,6 +83,43 @@ struct announcement {
  */
 void announce_start(struct announce *announce, const struct seats *seats, const struct seat *own,
                     int memory_fd);
+
+/**
+ * announce_remember() - keep what the peer was told in its record
+ * @announce: zero-initialized
+ * @record:   all zero for a newcomer; room for it is reserved by state_reserve()
+ */
+void announce_remember(struct announce *announce, struct state_peer *record);
+
+/**
+ * announce_restore() - carry on with what a record says
+ * @announce:  zero-initialized
+ * @record:    as another process left it
+ * @seats:     all restored and in order; is told what the peer was told
+ * @own:       the peer's seat
+ * @memory_fd: descriptor of the shared memory
+ *
+ * Return: 0, or -EPROTO when the record cannot be true.
+ */
+int announce_restore(struct announce *announce, struct state_peer *record, struct seats *seats,
+                     const struct seat *own, int memory_fd);
+
+/**
+ * announce_effect() - what a message changes in the peer's record, for a batch to remember
+ * @cursor:  the cursor after the message
+ * @message: the message
+ */
+struct batch_effect announce_effect(const struct announce_cursor *cursor,
+                                    const struct announcement *message);
+
+/**
+ * announce_recover() - record messages of a batch that went out before their sender was killed
+ * @record:  of the peer that they went to; recorded ones do no harm
+ * @effects: of the batch's messages
+ * @count:   how many went out
+ */
+void announce_recover(struct state_peer *record, const struct batch_effect *effects,
+                      unsigned count);
 
 /**
  * announce_deinit() - the peer has disconnected
@@ -137,6 +179,9 @@ bool announce_pending(const struct announce *announce);
  * @announce: the peer
  */
 unsigned announce_holds(const struct announce *announce);
+
+/** announce_backlog() - how many messages it takes to tell the peer everything */
+uint64_t announce_backlog(const struct announce *announce);
 
 /**
  * announce_sent() - messages have gone out

@@ -26,20 +26,48 @@ void batch_init(struct batch *batch)
     }
 }
 
+void batch_begin(struct batch *batch, unsigned peer)
+{
+    batch->count = 0;
+    batch->peer = peer;
+}
+
 void batch_add(struct batch *batch, int64_t value, int fd)
 {
     unsigned i = batch->count++;
 
     assert(i < BATCH_MAX);
     wire_encode(batch->bytes[i], value);
+    batch->headers[i].msg_len = 0;
     batch->headers[i].msg_hdr.msg_controllen = fd < 0 ? 0 : sizeof(batch->control[i]);
     if (fd >= 0)
         memcpy(CMSG_DATA(&batch->control[i].header), &fd, sizeof(fd));
 }
 
+void batch_note(struct batch *batch, struct batch_effect effect)
+{
+    batch->effects[batch->count - 1] = effect;
+}
+
 int batch_send(struct batch *batch, int sock)
 {
-    int sent = sendmmsg(sock, batch->headers, batch->count, MSG_DONTWAIT | MSG_NOSIGNAL);
+    int sent;
 
+    __atomic_store_n(&batch->in_flight, 1, __ATOMIC_RELEASE); /* after all that was written above */
+    sent = sendmmsg(sock, batch->headers, batch->count, MSG_DONTWAIT | MSG_NOSIGNAL);
     return sent < 0 ? -errno : sent;
+}
+
+void batch_recorded(struct batch *batch)
+{
+    __atomic_store_n(&batch->in_flight, 0, __ATOMIC_RELEASE);
+}
+
+unsigned batch_progress(const struct batch *batch)
+{
+    unsigned sent = 0, count = batch->count < BATCH_MAX ? batch->count : BATCH_MAX;
+
+    while (batch->in_flight && sent < count && batch->headers[sent].msg_len)
+        sent++;
+    return sent;
 }

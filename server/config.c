@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/parse.h"
 #include "server/config_values.h"
 
 #define AT(member) offsetof(struct config, member)
@@ -29,6 +30,9 @@ static const struct option_spec table[] = {
     {"verbose", 'v', NULL, "log everything; needs --foreground", option_set_switch, AT(verbose), 0},
     {"log-level", 0, "LEVEL", "error, warning, notice, info or debug [info]", set_log_level, 0,
      OPTION_LIVE},
+    {"fd-store", 0, NULL,
+     "keep descriptors with the service manager, and carry on\nwith them after a restart",
+     option_set_switch, AT(fd_store), 0},
     {"pid-file", 'p', "FILE", "pid file of the daemon [/var/run/ivshmem-server.pid]",
      option_set_string, AT(pid_file), 0},
 
@@ -44,7 +48,7 @@ static const struct option_spec table[] = {
     {"slot", 0, "NAME=ID[:SOCKET]",
      "peer ID and doorbells kept for who connects to SOCKET\n[the peers' socket with .NAME "
      "appended]; may be repeated",
-     set_slot, 0, 0},
+     set_slot, 0, OPTION_ADDS_UP},
 
     {"shm-name", 'M', "NAME", "name of the shared memory object [ivshmem]", set_shm_name,
      AT(shm_name), 0},
@@ -73,9 +77,9 @@ static const struct option_spec table[] = {
      AT(region.zero), 0},
 
     {"allow-uid", 0, "USER[,USER...]", "let only these users join, and those of --allow-gid",
-     set_allow_uid, 0, OPTION_LIVE},
-    {"allow-gid", 0, "GROUP[,GROUP...]", "let only members of these groups join", set_allow_gid, 0,
-     OPTION_LIVE},
+     set_allow_uid, AT(access), OPTION_LIVE | OPTION_ADDS_UP},
+    {"allow-gid", 0, "GROUP[,GROUP...]", "let only members of these groups join", set_allow_gid,
+     AT(access), OPTION_LIVE | OPTION_ADDS_UP},
     {"max-peers", 0, "N", "peers at the same time; 0: as descriptors allow [0]", set_unsigned,
      AT(access.max_peers), OPTION_LIVE},
     {"max-peers-per-uid", 0, "N", "peers of one user at the same time; 0: no limit [0]",
@@ -85,6 +89,20 @@ static const struct option_spec table[] = {
      set_unsigned, AT(access.peer_timeout), OPTION_LIVE},
     {"withhold-leaves", 0, NULL, "never tell peers that another one left", option_set_switch,
      AT(access.withhold_leaves), OPTION_LIVE},
+
+    {"control-socket", 0, "PATH",
+     "socket for status and control [the peers' socket with .ctl\nappended]; none: no such socket",
+     set_control, 0, 0},
+    {"control-mode", 0, "MODE", "permission bits of the control socket, octal [0600]", set_mode,
+     AT(control_rights.mode), 0},
+    {"control-group", 0, "GROUP", "group of the control socket, name or number", set_group,
+     AT(control_rights.group), 0},
+    {"control-allow-uid", 0, "USER[,USER...]", "let only these users control the server",
+     set_allow_uid, AT(control_access), OPTION_LIVE | OPTION_ADDS_UP},
+    {"control-allow-gid", 0, "GROUP[,GROUP...]", "and members of these groups", set_allow_gid,
+     AT(control_access), OPTION_LIVE | OPTION_ADDS_UP},
+    {"metrics-file", 0, "FILE", "write numbers in OpenMetrics text to FILE when they change",
+     option_set_string, AT(metrics_file), 0},
     {NULL, 0, NULL, NULL, NULL, 0, 0},
 };
 
@@ -103,6 +121,7 @@ static int set_defaults(struct config *config, struct failure *failure)
                    .reserve = true,
                    .numa_node = -1},
         .n_vectors = 1,
+        .control_rights = {.mode = 0600, .owner = (uid_t)-1, .group = (gid_t)-1},
     };
     if (config->pid_file && config->socket && config->shm_name)
         return 0;
@@ -116,12 +135,22 @@ void config_deinit(struct config *config)
     free(config->socket);
     free(config->shm_name);
     free(config->shm_dir);
+    free(config->control_socket);
+    free(config->metrics_file);
     for (size_t i = 0; i < config->n_slots; i++)
         slot_deinit(&config->slots[i]);
     free(config->slots);
     for (size_t i = 0; i < OPTIONS_MAX; i++)
         free(config->given[i]);
     *config = (struct config){.help = false};
+}
+
+int config_control_path(const struct config *config, char **path, struct failure *failure)
+{
+    int r = config->control_socket ? asprintf(path, "%s", config->control_socket)
+                                   : asprintf(path, "%s.ctl", config->socket);
+
+    return r < 0 ? failure_set(failure, ENOMEM, "out of memory") : 0;
 }
 
 /* Options that contradict each other. */
@@ -164,19 +193,22 @@ static int parse_once(struct config *config, int argc, char **argv, const char *
     return r < 0 ? r : 0;
 }
 
-int config_parse(struct config *config, int argc, char **argv, struct failure *failure)
+/* @known_file: what the first parse said, since a daemon changes directory; NULL: this is it. */
+static int parse_all(struct config *config, int argc, char **argv, const char *known_file,
+                     struct failure *failure)
 {
     int r = parse_once(config, argc, argv, NULL, failure);
 
     if (r == 0 && (config->help || config->version))
         return 0;
     if (r == 0 && config->file) {
-        char *file = strdup(config->file);
+        char *file = known_file ? strdup(known_file) : absolute_path(config->file);
 
         config_deinit(config); /* it only had to tell where the file is */
         r = file ? parse_once(config, argc, argv, file, failure)
                  : failure_set(failure, ENOMEM, "out of memory");
-        free(file);
+        free(config->file);
+        config->file = file;
     }
     if (r == 0)
         r = check_combination(config, failure);
@@ -187,6 +219,11 @@ int config_parse(struct config *config, int argc, char **argv, struct failure *f
     config->region.name = config->shm_name;
     config->region.directory = config->shm_dir;
     return 0;
+}
+
+int config_parse(struct config *config, int argc, char **argv, struct failure *failure)
+{
+    return parse_all(config, argc, argv, NULL, failure);
 }
 
 void config_print_help(FILE *out)
@@ -219,6 +256,12 @@ void config_print(const struct config *config, FILE *out)
             kind, config->shm_dir ? config->shm_dir : config->shm_name, (unsigned)region->mode,
             region->reserve ? "reserved at start" : "not reserved");
     fprintf(out, "vectors: %u\n", config->n_vectors);
+    if (config->no_control)
+        fprintf(out, "control socket: none\n");
+    else
+        fprintf(out, "control socket: %s%s, mode %04o\n",
+                config->control_socket ? config->control_socket : config->socket,
+                config->control_socket ? "" : ".ctl", (unsigned)config->control_rights.mode);
     for (size_t i = 0; table[i].name; i++)
         if (config->given[i])
             fprintf(out, "%s = %s\n", table[i].name, config->given[i]);
@@ -232,7 +275,7 @@ static bool same_text(const char *one, const char *other)
 int config_reload(struct config *config, int argc, char **argv, struct failure *failure)
 {
     struct config fresh;
-    int r = config_parse(&fresh, argc, argv, failure);
+    int r = parse_all(&fresh, argc, argv, config->file, failure);
 
     if (r < 0) {
         config_deinit(&fresh);
@@ -254,6 +297,7 @@ int config_reload(struct config *config, int argc, char **argv, struct failure *
         fresh.given[i] = text;
     }
     config->access = fresh.access;
+    config->control_access = fresh.control_access;
     config->log_level = fresh.log_level;
     config_deinit(&fresh);
     return 0;

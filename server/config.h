@@ -25,6 +25,7 @@
  * @check:      say what would be done and exit
  * @foreground: do not become a daemon
  * @verbose:    -v: log level debug
+ * @fd_store:   keep descriptors with the service manager
  * @log_level:  LOG_ERR..LOG_DEBUG
  * @file:       path of the configuration file, NULL for none
  * @pid_file:   path of the pid file
@@ -35,6 +36,11 @@
  * @region:     what the memory has to be; points at @shm_name and @shm_dir
  * @n_vectors:  doorbells of each peer
  * @access:     who may join, and limits
+ * @no_control: make no control socket
+ * @control_socket: path of the control socket, NULL for @socket with ".ctl" appended
+ * @control_rights: who may connect to it
+ * @control_access: who may use it; only its allow lists count
+ * @metrics_file: where numbers are written, NULL for nowhere
  * @slots:      pinned IDs
  * @n_slots:    how many
  * @given:      for each option of the table the text it was given, NULL if none
@@ -42,7 +48,7 @@
  * All strings are owned.
  */
 struct config {
-    bool help, version, check, foreground, verbose;
+    bool help, version, check, foreground, verbose, fd_store;
     int log_level;
     char *file, *pid_file, *socket;
     struct socket_rights rights;
@@ -50,6 +56,11 @@ struct config {
     struct region_setup region;
     unsigned n_vectors;
     struct access access;
+    bool no_control;
+    char *control_socket;
+    struct socket_rights control_rights;
+    struct access control_access;
+    char *metrics_file;
     struct slot *slots;
     size_t n_slots;
     char *given[OPTIONS_MAX];
@@ -65,6 +76,16 @@ struct config {
  * Return: 0 or a negative errno.
  */
 int config_parse(struct config *config, int argc, char **argv, struct failure *failure);
+
+/**
+ * config_control_path() - where the control socket is to be
+ * @config:  the configuration; not @no_control
+ * @path:    set to it, to be free()d
+ * @failure: says that there is no memory
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int config_control_path(const struct config *config, char **path, struct failure *failure);
 
 /** config_deinit() - free what config_parse() allocated */
 void config_deinit(struct config *config);

@@ -100,11 +100,10 @@ int set_group(void *config, const struct option_spec *spec, const char *value,
 int set_allow_uid(void *config, const struct option_spec *spec, const char *value,
                   struct failure *failure)
 {
-    struct access *access = &((struct config *)config)->access;
+    struct access *access = member(config, spec);
     _cleanup_free_ char *list = strdup(value);
     char *rest = list, *name;
 
-    (void)spec;
     if (!list)
         return out_of_memory(failure);
     while ((name = strsep(&rest, ","))) {
@@ -120,11 +119,10 @@ int set_allow_uid(void *config, const struct option_spec *spec, const char *valu
 int set_allow_gid(void *config, const struct option_spec *spec, const char *value,
                   struct failure *failure)
 {
-    struct access *access = &((struct config *)config)->access;
+    struct access *access = member(config, spec);
     _cleanup_free_ char *list = strdup(value);
     char *rest = list, *name;
 
-    (void)spec;
     if (!list)
         return out_of_memory(failure);
     while ((name = strsep(&rest, ","))) {
@@ -251,5 +249,25 @@ int set_numa_node(void *config, const struct option_spec *spec, const char *valu
         return failure_set(failure, EINVAL, "'%s' is not a node from 0 to %d", value,
                            NUMA_NODES_MAX - 1);
     ((struct config *)config)->region.numa_node = (int)node;
+    return 0;
+}
+
+int set_control(void *config, const struct option_spec *spec, const char *value,
+                struct failure *failure)
+{
+    struct config *target = config;
+    char *path = NULL;
+
+    (void)spec;
+    if (!*value)
+        return failure_set(failure, EINVAL, "the value is empty");
+    target->no_control = strcmp(value, "none") == 0;
+    if (!target->no_control) {
+        path = strdup(value);
+        if (!path)
+            return out_of_memory(failure);
+    }
+    free(target->control_socket);
+    target->control_socket = path;
     return 0;
 }

@@ -20,7 +20,8 @@ option_set_fn set_size;      /* region.size, rounded up */
 option_set_fn set_no_reserve;
 option_set_fn set_hugetlb;   /* region.hugetlb, region.huge_page */
 option_set_fn set_numa_node; /* region.numa_node */
-option_set_fn set_allow_uid; /* adds to access.uids */
-option_set_fn set_allow_gid; /* adds to access.gids */
+option_set_fn set_control;   /* control_socket, no_control */
+option_set_fn set_allow_uid; /* adds to the uids of the struct access at the offset */
+option_set_fn set_allow_gid; /* adds to its gids */
 
 #endif

@@ -19,6 +19,7 @@ struct guard {
     int fd;
     struct event *changed;
     struct log_limit repairs;
+    struct witness *witness;
 };
 
 static void check_size(struct guard *guard)
@@ -27,7 +28,10 @@ static void check_size(struct guard *guard)
     const struct stat *status = &region->status;
     uint64_t found = 0;
     int r = region_restore(region, &found);
+    const struct incident incident = {.kind = INCIDENT_REPAIRED, .size = found};
 
+    if (r > 0 && guard->witness)
+        witness_tell(guard->witness, &incident);
     if (r > 0)
         log_limited(&guard->repairs, LOG_WARNING,
                     "somebody changed the size of the memory from %llu to %llu bytes; restored. It "
@@ -96,6 +100,12 @@ int guard_new(struct event_base *base, struct region *region, struct guard **out
     check_size(guard); /* between the making and the watching, too */
     *out = guard;
     return 0;
+}
+
+void guard_report(struct guard *guard, struct witness *witness)
+{
+    if (guard)
+        guard->witness = witness;
 }
 
 struct guard *guard_free(struct guard *guard)

@@ -14,6 +14,7 @@
 
 #include "common/failure.h"
 #include "server/region.h"
+#include "server/witness.h"
 
 struct guard;
 
@@ -28,6 +29,9 @@ struct guard;
  */
 int guard_new(struct event_base *base, struct region *region, struct guard **out,
               struct failure *failure);
+
+/** guard_report() - tell a witness of repairs from now on; it must live longer. Takes NULL. */
+void guard_report(struct guard *guard, struct witness *witness);
 
 /** guard_free() - stop watching. Takes NULL, returns NULL. */
 struct guard *guard_free(struct guard *guard);

@@ -8,12 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
 
 #include "server/admission.h"
+#include "server/store.h"
 
 enum {
-    RETRY_US = 10000,    /* until descriptors in flight may have landed */
-    FREE_IDS_LOW = 1024, /* with fewer free IDs, leaves are withheld and seats used again */
+    RETRY_US = 10000,     /* until descriptors in flight may have landed */
+    RESERVE_STEP = 16384, /* IDs that records are given room for at a time */
+    FREE_IDS_LOW = 1024,  /* with fewer free IDs, leaves are withheld and seats used again */
 };
 
 static const struct timeval at_once = {.tv_sec = 0};
@@ -27,6 +31,9 @@ static void settle(struct hub *hub, struct peer *peer, enum peer_state state)
     peer->state = state;
     switch (state) {
     case PEER_IDLE:
+        break;
+    case PEER_ARRIVING:
+        TAILQ_INSERT_TAIL(&hub->arriving, peer, turn);
         break;
     case PEER_READY:
         TAILQ_INSERT_TAIL(&hub->ready, peer, turn);
@@ -50,7 +57,9 @@ static void settle(struct hub *hub, struct peer *peer, enum peer_state state)
 /* The opposite of settle(): takes a peer out of where it waits. */
 static void unsettle(struct hub *hub, struct peer *peer)
 {
-    if (peer->state == PEER_READY)
+    if (peer->state == PEER_ARRIVING)
+        TAILQ_REMOVE(peer->awaited ? &hub->awaited : &hub->arriving, peer, turn);
+    else if (peer->state == PEER_READY)
         TAILQ_REMOVE(&hub->ready, peer, turn);
     else if (peer->state == PEER_LATER)
         TAILQ_REMOVE(&hub->later, peer, turn);
@@ -68,7 +77,7 @@ void hub_wake(struct hub *hub, struct peer *peer)
 }
 
 /* Those that are full or wait for room are not disturbed: news reaches them when they go on. */
-static void wake_idle(struct hub *hub)
+void hub_wake_idle(struct hub *hub)
 {
     struct peer *peer;
 
@@ -90,7 +99,7 @@ static void on_turn(evutil_socket_t fd, short what, void *argument)
 
         done = peer == last; /* who is added during this round waits for the next */
         unsettle(hub, peer);
-        state = peer_send(peer, &hub->batch);
+        state = peer_send(peer, &hub->state->file->batch);
         if (state >= 0)
             settle(hub, peer, (enum peer_state)state);
         else
@@ -122,12 +131,17 @@ static uint64_t raise_descriptor_limit(void)
     return limit.rlim_cur;
 }
 
-static int seat_slots(struct hub *hub, struct failure *failure)
+int hub_seat_slots(struct hub *hub, struct failure *failure)
 {
     for (size_t i = 0; i < hub->n_slots; i++) {
         struct slot *slot = &hub->slots[i];
-        int r = seats_add(&hub->seats, (int)slot->id, hub->n_vectors, &slot->seat);
+        int r;
 
+        if (slot->seat)
+            continue;
+        r = seats_add(&hub->seats, (int)slot->id, hub->n_vectors, &slot->seat);
+        if (r == 0 && hub->store)
+            r = store_seat(hub->store, slot->seat);
         if (r < 0)
             return failure_set(failure, -r, "cannot make the doorbells of slot %s: %s", slot->name,
                                strerror(-r));
@@ -139,7 +153,6 @@ static int seat_slots(struct hub *hub, struct failure *failure)
 int hub_new(const struct hub_setup *setup, struct hub **out, struct failure *failure)
 {
     struct hub *hub = calloc(1, sizeof(*hub));
-    int r;
 
     if (!hub || seats_init(&hub->seats) < 0) {
         free(hub);
@@ -151,35 +164,50 @@ int hub_new(const struct hub_setup *setup, struct hub **out, struct failure *fai
     hub->memory_fd = setup->memory_fd;
     hub->slots = setup->slots;
     hub->n_slots = setup->n_slots;
+    hub->state = setup->state;
+    hub->store = setup->store;
+    hub->seats.records = hub->state->file->seats;
+    hub->seats.order = &hub->state->file->head.last_order;
+    hub->reserved_ids = RESERVE_STEP - 1;
     hub->fd_limit = raise_descriptor_limit();
+    witness_init(&hub->witness);
+    if (hub->store && hub->fd_limit > STORE_MAX)
+        hub->fd_limit = STORE_MAX;
+    TAILQ_INIT(&hub->arriving);
+    TAILQ_INIT(&hub->awaited);
     TAILQ_INIT(&hub->peers);
     TAILQ_INIT(&hub->ready);
     TAILQ_INIT(&hub->later);
-    batch_init(&hub->batch);
     hub->turn = evtimer_new(hub->base, on_turn, hub);
     hub->retry = evtimer_new(hub->base, on_retry, hub);
-    r = hub->turn && hub->retry ? seat_slots(hub, failure)
-                                : failure_set(failure, ENOMEM, "out of memory");
-    if (r < 0) {
-        hub_free(hub);
-        return r;
+    if (!hub->turn || !hub->retry) {
+        hub_free(hub, false);
+        return failure_set(failure, ENOMEM, "out of memory");
     }
     *out = hub;
     return 0;
 }
 
-struct hub *hub_free(struct hub *hub)
+static void free_list(struct hub *hub, struct peer_list *list, bool hang_up)
 {
     struct peer *peer;
 
+    while ((peer = TAILQ_FIRST(list))) {
+        unsettle(hub, peer);
+        if (list == &hub->peers)
+            TAILQ_REMOVE(list, peer, all);
+        announce_deinit(&peer->announce, &hub->seats);
+        peer_free(peer, hang_up);
+    }
+}
+
+struct hub *hub_free(struct hub *hub, bool hang_up)
+{
     if (!hub)
         return NULL;
-    while ((peer = TAILQ_FIRST(&hub->peers))) {
-        unsettle(hub, peer);
-        TAILQ_REMOVE(&hub->peers, peer, all);
-        announce_deinit(&peer->announce, &hub->seats);
-        peer_free(peer);
-    }
+    free_list(hub, &hub->arriving, hang_up);
+    free_list(hub, &hub->awaited, hang_up);
+    free_list(hub, &hub->peers, hang_up);
     if (hub->turn)
         event_free(hub->turn);
     if (hub->retry)
@@ -189,20 +217,55 @@ struct hub *hub_free(struct hub *hub)
     return NULL;
 }
 
-/* Forgets vacant seats that nobody connected knows: their IDs are free again. */
-static void sweep_vacant(struct hub *hub)
+unsigned hub_new_serial(struct hub *hub, int sock)
+{
+    unsigned serial = ++hub->state->file->head.last_serial & STORE_SERIAL_MAX;
+
+    if (hub->store && store_socket(hub->store, serial, sock) < 0)
+        log_error("no memory to store a socket: its client will be lost in a restart");
+    return serial;
+}
+
+int hub_reserve(struct hub *hub, unsigned id)
+{
+    unsigned reserved = hub->reserved_ids;
+    const struct peer *peer;
+    int r = 0;
+
+    while (reserved < id)
+        reserved += RESERVE_STEP;
+    if (reserved > hub->reserved_ids)
+        TAILQ_FOREACH (peer, &hub->peers, all)
+            if ((r = state_reserve(hub->state, peer->seat->id, reserved)) < 0)
+                return r;
+    hub->reserved_ids = reserved;
+    return state_reserve(hub->state, id, reserved);
+}
+
+/*
+ * Forgets a vacant seat. A kill at any point of this is made good by a restore: while the seat is
+ * LEAVING everybody is marked again, and nothing is sent before it is ABSENT.
+ */
+static void remove_seat(struct hub *hub, struct seat *seat)
+{
+    struct peer *peer;
+
+    seats_leaving(&hub->seats, seat);
+    TAILQ_FOREACH (peer, &hub->peers, all)
+        announce_left(&peer->announce, seat);
+    if (hub->store)
+        store_forget_seat(hub->store, seat->id, seat->n_vectors);
+    seats_remove(&hub->seats, seat);
+}
+
+void hub_sweep(struct hub *hub)
 {
     struct seat *seat = hub->seats.first, *later;
 
     for (; seat && hub->seats.n_vacant; seat = later) {
-        struct peer *peer;
-
         later = seat->later;
-        if (seat->occupied || seat->pinned || hub->seats.told[seat->id])
-            continue;
-        TAILQ_FOREACH (peer, &hub->peers, all)
-            announce_left(&peer->announce, seat);
-        seats_remove(&hub->seats, seat);
+        if (!seat->occupied && !seat->claimed && !seat->pinned && !hub->seats.told[seat->id])
+            remove_seat(hub, seat);
     }
 }
 
@@ -216,44 +279,104 @@ bool hub_is_short_of_ids(const struct hub *hub)
     return hub->seats.n_free < FREE_IDS_LOW;
 }
 
-/* The peer that sat here is gone. */
-static void leave_seat(struct hub *hub, struct seat *seat)
+void hub_vacated(struct hub *hub, struct seat *seat)
 {
-    struct peer *peer;
-
-    seats_vacate(&hub->seats, seat);
-    if (!leave_is_withheld(hub, seat)) {
-        TAILQ_FOREACH (peer, &hub->peers, all)
-            announce_left(&peer->announce, seat);
-        seats_remove(&hub->seats, seat);
-    }
-    sweep_vacant(hub);
+    if (!hub->seats.told[seat->id] ? !seat->pinned : !leave_is_withheld(hub, seat))
+        remove_seat(hub, seat);
 }
 
+static void witness_peer(struct hub *hub, enum incident_kind kind, const struct peer *peer,
+                         const char *why)
+{
+    const struct incident incident = {.kind = kind,
+                                      .peer = peer->seat->id,
+                                      .slot = peer->slot ? peer->slot->name : NULL,
+                                      .who = &peer->who,
+                                      .why = why};
+
+    witness_tell(&hub->witness, &incident);
+}
+
+static void log_movement(struct hub *hub, const struct peer *peer, const char *what,
+                         const char *why)
+{
+    log_limited(why ? &hub->offences : &hub->movement, why ? LOG_WARNING : LOG_INFO,
+                "peer %u%s%s %s%s%s (" WHO_FORMAT ")", peer->seat->id,
+                peer->slot ? " of slot " : "", peer->slot ? peer->slot->name : "", what,
+                why ? ", disconnected: it " : "", why ? why : "", WHO(&peer->who));
+}
+
+/*
+ * The end of a connection, known to the peers or still arriving. It is shut down before anything
+ * else: if we are killed from here on, the restore finds it closed and drops it again.
+ */
 void hub_drop(struct hub *hub, struct peer *peer, const char *why)
 {
     struct seat *seat = peer->seat;
+    bool known = peer->state != PEER_ARRIVING;
 
-    log_limited(&hub->movement, why ? LOG_WARNING : LOG_INFO,
-                "peer %u%s%s left%s%s (" WHO_FORMAT ")", seat->id, peer->slot ? " of slot " : "",
-                peer->slot ? peer->slot->name : "", why ? ", disconnected: it " : "",
-                why ? why : "", WHO(&peer->who));
+    shutdown(peer->sock, SHUT_RDWR);
+    log_movement(hub, peer, known ? "left" : "left before it joined", why);
+    if (known)
+        witness_peer(hub, INCIDENT_LEFT, peer, why);
     unsettle(hub, peer);
-    TAILQ_REMOVE(&hub->peers, peer, all);
+    if (known)
+        TAILQ_REMOVE(&hub->peers, peer, all);
     hub->n_peers--;
     if (peer->slot)
         peer->slot->holder = NULL;
+    if (hub->store)
+        store_forget_socket(hub->store, peer->serial);
     announce_deinit(&peer->announce, &hub->seats);
-    peer_free(peer);
-    leave_seat(hub, seat);
-    wake_idle(hub);
+    peer_free(peer, true);
+    seats_vacate(&hub->seats, seat);
+    state_forget_peer(hub->state, seat->id);
+    hub_vacated(hub, seat);
+    hub_sweep(hub);
+    hub_wake_idle(hub);
     if (hub->on_room)
         hub->on_room(hub->on_room_argument);
 }
 
-/* Everything that can fail was done: from here on the peer is there. */
-static void join(struct hub *hub, struct peer *newcomer, struct seat *seat)
+static void list_sockets(const struct peer_list *list, FILE *out)
 {
+    const struct peer *peer;
+    char name[STORE_NAME_SIZE];
+
+    for (peer = TAILQ_FIRST(list); peer;
+         peer = peer->state == PEER_ARRIVING ? TAILQ_NEXT(peer, turn) : TAILQ_NEXT(peer, all)) {
+        store_name_socket(name, peer->serial);
+        fprintf(out, "%d %s\n", peer->sock, name);
+    }
+}
+
+void hub_list(const struct hub *hub, FILE *out)
+{
+    char name[STORE_NAME_SIZE];
+
+    list_sockets(&hub->peers, out);
+    list_sockets(&hub->arriving, out);
+    list_sockets(&hub->awaited, out);
+    for (unsigned id = 0; id < STATE_IDS; id++) {
+        const struct seat *seat = hub->seats.by_id[id];
+
+        for (unsigned vector = 0; seat && vector < seat->n_vectors; vector++) {
+            store_name_doorbell(name, id, vector);
+            fprintf(out, "%d %s\n", seat->doorbells[vector], name);
+        }
+    }
+}
+
+void hub_add(struct hub *hub, struct peer *peer)
+{
+    TAILQ_INSERT_TAIL(&hub->peers, peer, all);
+    hub->n_peers++;
+}
+
+/* Everything that can fail was done, and is stored: from here on the peer is there. */
+static void join(struct hub *hub, struct peer *newcomer)
+{
+    struct seat *seat = newcomer->seat;
     struct peer *peer;
 
     TAILQ_FOREACH (peer, &hub->peers, all)
@@ -262,13 +385,70 @@ static void join(struct hub *hub, struct peer *newcomer, struct seat *seat)
     TAILQ_FOREACH (peer, &hub->peers, all)
         announce_joined(&peer->announce, seat);
     announce_start(&newcomer->announce, &hub->seats, seat, hub->memory_fd);
-    newcomer->seat = seat;
     TAILQ_INSERT_TAIL(&hub->peers, newcomer, all);
-    hub->n_peers++;
-    wake_idle(hub);
+    log_movement(hub, newcomer, "joined", NULL);
+    witness_peer(hub, INCIDENT_JOINED, newcomer, NULL);
 }
 
-void hub_admit(struct hub *hub, int sock, struct slot *slot)
+static void await_store(struct hub *hub);
+
+/* The store has what belongs to those that the barrier covered. */
+static void on_stored(void *argument, int error)
+{
+    struct hub *hub = argument;
+    struct peer *peer;
+
+    if (error)
+        log_limited(&hub->stalled, LOG_WARNING,
+                    "the descriptor store cannot be reached: newcomers join all the same");
+    while ((peer = TAILQ_FIRST(&hub->awaited))) {
+        TAILQ_REMOVE(&hub->awaited, peer, turn);
+        peer->state = PEER_IDLE;
+        peer->awaited = false;
+        join(hub, peer);
+    }
+    hub_wake_idle(hub);
+    await_store(hub);
+    if (hub->on_room)
+        hub->on_room(hub->on_room_argument); /* the manager takes messages again */
+}
+
+/* One barrier at a time: those that come meanwhile wait for the next. */
+static void await_store(struct hub *hub)
+{
+    struct peer *peer;
+
+    if (!TAILQ_EMPTY(&hub->awaited) || TAILQ_EMPTY(&hub->arriving))
+        return;
+    TAILQ_CONCAT(&hub->awaited, &hub->arriving, turn);
+    TAILQ_FOREACH (peer, &hub->awaited, turn)
+        peer->awaited = true;
+    if (notify_barrier(hub->store, on_stored, hub) < 0)
+        on_stored(hub, -ENOMEM);
+}
+
+/* The seat is promised, and the record of the peer is ready to become true with the seat's. */
+static void prepare(struct hub *hub, struct peer *newcomer, struct seat *seat, unsigned serial,
+                    struct slot *slot)
+{
+    struct state_peer *record = &hub->state->file->peers[seat->id];
+
+    seats_claim(&hub->seats, seat);
+    newcomer->seat = seat;
+    newcomer->serial = serial;
+    newcomer->slot = slot;
+    if (slot)
+        slot->holder = newcomer;
+    record->current = -1;
+    record->pid = newcomer->who.pid;
+    record->uid = newcomer->who.uid;
+    record->serial = serial;
+    record->joined = newcomer->joined = time(NULL);
+    record->fd_base = newcomer->fd_base;
+    hub->n_peers++;
+}
+
+void hub_admit(struct hub *hub, int sock, unsigned serial, struct slot *slot)
 {
     struct failure failure = {.text = ""};
     struct credentials who = {.command = "?"};
@@ -284,14 +464,15 @@ void hub_admit(struct hub *hub, int sock, struct slot *slot)
     if (r == 0)
         r = admission_peer(hub, sock, &who, seat, &newcomer, &failure);
     if (r != 0) {
-        admission_refuse(hub, sock, seat, &who, failure.text);
+        admission_refuse(hub, sock, serial, seat, &who, failure.text);
         return;
     }
-    if (slot) {
-        newcomer->slot = slot;
-        slot->holder = newcomer;
+    prepare(hub, newcomer, seat, serial, slot);
+    if (hub->store) {
+        settle(hub, newcomer, PEER_ARRIVING);
+        await_store(hub);
+    } else {
+        join(hub, newcomer);
+        hub_wake_idle(hub);
     }
-    join(hub, newcomer, seat);
-    log_limited(&hub->movement, LOG_INFO, "peer %u%s%s joined (" WHO_FORMAT ")", seat->id,
-                slot ? " of slot " : "", slot ? slot->name : "", WHO(&who));
 }

@@ -18,15 +18,18 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/queue.h>
 
 #include "common/failure.h"
 #include "common/log.h"
 #include "server/access.h"
-#include "server/batch.h"
+#include "server/notify.h"
 #include "server/peer.h"
 #include "server/seats.h"
 #include "server/slot.h"
+#include "server/state.h"
+#include "server/witness.h"
 
 TAILQ_HEAD(peer_list, peer);
 
@@ -35,41 +38,52 @@ TAILQ_HEAD(peer_list, peer);
  * @base:      event loop; not owned
  * @access:    who may join and what for; not owned, may change between two events
  * @seats:     the truth about who is there
+ * @state:     where everything is remembered; not owned
+ * @store:     the manager that keeps descriptors for us, NULL if there is none; not owned
  * @n_vectors: doorbells of each peer
  * @memory_fd: descriptor of the memory that peers are given; not owned
  * @slots:     pinned seats; not owned
  * @n_slots:   how many
  * @peers:     all connected peers
- * @n_peers:   how many
+ * @n_peers:   how many, with those that arrive
+ * @arriving:  newcomers whose descriptors are on the way into the store
+ * @awaited:   those of them that the barrier covers that is under way
  * @ready:     those that wait for their turn
  * @later:     those that wait for descriptors in flight to land
  * @turn:      event: the next round
  * @retry:     event: time to try those in @later
- * @batch:     scratch space for sending
+ * @reserved_ids: records of peers have room for IDs up to here
  * @fd_limit:  descriptors this process may open
+ * @reserved:  how many of them the control socket and the metrics file may need
  * @on_room:   called when descriptors were given back
  * @on_room_argument: its argument
  * @refused:   limits the log lines of refusals
  * @movement:  limits the log lines of joins and leaves
+ * @offences:  limits those of peers that were thrown out: a flood of joins must not hide them
  * @stalled:   limits the log lines of peers that have to wait
+ * @witness:   counts what happens here and tells those who watch
  */
 struct hub {
     struct event_base *base;
     const struct access *access;
     struct seats seats;
+    struct state *state;
+    struct notify *store;
     unsigned n_vectors;
     int memory_fd;
     struct slot *slots;
     size_t n_slots;
     struct peer_list peers;
     unsigned n_peers;
+    struct peer_list arriving, awaited;
     struct peer_list ready, later;
     struct event *turn, *retry;
-    struct batch batch;
-    uint64_t fd_limit;
+    unsigned reserved_ids;
+    uint64_t fd_limit, reserved;
     void (*on_room)(void *argument);
     void *on_room_argument;
-    struct log_limit refused, movement, stalled;
+    struct log_limit refused, movement, offences, stalled;
+    struct witness witness;
 };
 
 /**
@@ -80,6 +94,8 @@ struct hub {
 struct hub_setup {
     struct event_base *base;
     const struct access *access;
+    struct state *state;
+    struct notify *store;
     unsigned n_vectors;
     int memory_fd;
     struct slot *slots;
@@ -87,7 +103,7 @@ struct hub_setup {
 };
 
 /**
- * hub_new() - a hub without peers, with the seats of its slots made
+ * hub_new() - a hub without seats and peers: hub_seat_slots() or restore_hub() comes next
  * @setup:   what it is made of
  * @out:     the hub
  * @failure: says what is missing
@@ -96,16 +112,69 @@ struct hub_setup {
  */
 int hub_new(const struct hub_setup *setup, struct hub **out, struct failure *failure);
 
-/** hub_free() - hang up on everybody and forget them. Takes NULL, returns NULL. */
-struct hub *hub_free(struct hub *hub);
+/**
+ * hub_seat_slots() - make the seats of those slots that have none
+ * @hub:     the hub
+ * @failure: says what is missing
+ *
+ * Return: 0 or a negative errno.
+ */
+int hub_seat_slots(struct hub *hub, struct failure *failure);
+
+/**
+ * hub_free() - forget everybody
+ * @hub:     may be NULL
+ * @hang_up: end the connections; else whoever holds copies of the descriptors can carry on
+ *
+ * Return: NULL.
+ */
+struct hub *hub_free(struct hub *hub, bool hang_up);
+
+/**
+ * hub_new_serial() - a number for the socket of somebody who has just connected
+ * @hub:  the hub
+ * @sock: the socket; put into the store at once, if there is one
+ */
+unsigned hub_new_serial(struct hub *hub, int sock);
+
+/**
+ * hub_reserve() - make room in everybody's tables for one more ID
+ * @hub: the hub
+ * @id:  the ID; its own record gets room too
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int hub_reserve(struct hub *hub, unsigned id);
 
 /**
  * hub_admit() - somebody has connected: give it a seat and tell everybody, or turn it away
  * @hub:  the hub
- * @sock: connected non-blocking socket; owned by the hub, whatever happens
- * @slot: the slot whose socket it came through, NULL for the peers' common one
+ * @sock:   connected non-blocking socket; owned by the hub, whatever happens
+ * @serial: its number, from hub_new_serial()
+ * @slot:   the slot whose socket it came through, NULL for the peers' common one
+ *
+ * With a store, nobody hears of it before the store has all that is announced.
  */
-void hub_admit(struct hub *hub, int sock, struct slot *slot);
+void hub_admit(struct hub *hub, int sock, unsigned serial, struct slot *slot);
+
+/** hub_add() - a restored peer takes its place; its seat is occupied and its announce restored */
+void hub_add(struct hub *hub, struct peer *peer);
+
+/** hub_list() - write "NUMBER NAME" lines of all sockets and doorbells, for a next program */
+void hub_list(const struct hub *hub, FILE *out);
+
+/** hub_wake_idle() - give a turn to those who have something to hear and do not know */
+void hub_wake_idle(struct hub *hub);
+
+/**
+ * hub_vacated() - nobody sits in a seat any more: remove it, unless its leave is withheld
+ * @hub:  the hub
+ * @seat: vacant; may be freed
+ */
+void hub_vacated(struct hub *hub, struct seat *seat);
+
+/** hub_sweep() - forget vacant seats that nobody connected knows: their IDs are free again */
+void hub_sweep(struct hub *hub);
 
 /**
  * hub_drop() - a peer is gone or has to go: hang up, free its seat, tell the others

@@ -19,6 +19,8 @@ int idset_reserve(struct idset *set, unsigned id)
 
     if (need <= set->n_words)
         return 0;
+    if (set->lent)
+        return -ENOMEM;
     room = need + need / 2; /* newcomers come in order: grow ahead of them */
     if (room > ALL_WORDS && need <= ALL_WORDS)
         room = ALL_WORDS;
@@ -33,7 +35,8 @@ int idset_reserve(struct idset *set, unsigned id)
 
 void idset_deinit(struct idset *set)
 {
-    free(set->words);
+    if (!set->lent)
+        free(set->words);
     *set = (struct idset){.words = NULL};
 }
 

@@ -11,14 +11,16 @@
 
 /**
  * struct idset - bits by ID
- * @words:   the bits, owned; NULL while nothing was reserved
+ * @words:   the bits; NULL while nothing was reserved
  * @n_words: how many words there are
+ * @lent:    the words are somebody else's (idset_lend())
  *
  * Zero-initialized. IDs beyond the reserved ones are not in the set.
  */
 struct idset {
     uint64_t *words;
     size_t n_words;
+    bool lent;
 };
 
 /**
@@ -29,6 +31,17 @@ struct idset {
  * Return: 0 or -ENOMEM.
  */
 int idset_reserve(struct idset *set, unsigned id);
+
+/**
+ * idset_lend() - use memory of somebody else, with what is in it
+ * @set:     an empty set
+ * @words:   the bits; must live longer than the set
+ * @n_words: how many words; no ID beyond them can be reserved
+ */
+static inline void idset_lend(struct idset *set, uint64_t *words, size_t n_words)
+{
+    *set = (struct idset){.words = words, .n_words = n_words, .lent = true};
+}
 
 /** idset_deinit() - give the memory back; the set is empty afterwards. */
 void idset_deinit(struct idset *set);

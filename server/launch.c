@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/log.h"
+#include "common/parse.h"
 
 int launch_streams(void)
 {
@@ -104,18 +106,6 @@ static int write_pid_file(const char *path, struct failure *failure)
                        path, strerror(error));
 }
 
-/* The pid file is found again after chdir("/"). */
-static char *absolute_path(const char *path)
-{
-    char here[PATH_MAX], *absolute;
-
-    if (*path == '/')
-        return strdup(path);
-    if (!getcwd(here, sizeof(here)) || asprintf(&absolute, "%s/%s", here, path) < 0)
-        return NULL;
-    return absolute;
-}
-
 static int let_go_of_terminal(struct failure *failure)
 {
     _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -150,6 +140,13 @@ int launch_ready(struct launch *launch, const char *pid_file, struct failure *fa
     }
     launch->ready = close_fd(launch->ready);
     return 0;
+}
+
+void launch_resume(struct launch *launch, const char *pid_file)
+{
+    launch->pid_file = absolute_path(pid_file);
+    if (chdir("/") < 0)
+        log_warning("cannot change to /: %s", strerror(errno));
 }
 
 void launch_end(struct launch *launch)

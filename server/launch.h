@@ -50,6 +50,13 @@ int launch_fork(struct launch *launch, int *status, struct failure *failure);
  */
 int launch_ready(struct launch *launch, const char *pid_file, struct failure *failure);
 
+/**
+ * launch_resume() - this program carries on in a daemon that was ready before
+ * @launch:   the launch
+ * @pid_file: where its PID is
+ */
+void launch_resume(struct launch *launch, const char *pid_file);
+
 /** launch_end() - the daemon ends: remove the pid file if it is ours */
 void launch_end(struct launch *launch);
 

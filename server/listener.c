@@ -36,6 +36,7 @@ enum {
  * @acceptable: event: somebody connects
  * @resume:     event: end of a pause
  * @paused:     out of descriptors
+ * @waiting:    whoever takes care of connections is not ready
  */
 struct listener {
     char *path;
@@ -45,8 +46,9 @@ struct listener {
     int fd;
     struct stat bound;
     struct event *acceptable, *resume;
-    bool paused;
+    bool paused, waiting;
     listener_accept_fn *on_accept;
+    listener_ready_fn *ready;
     void *argument;
 };
 
@@ -69,8 +71,14 @@ static void on_acceptable(evutil_socket_t fd, short what, void *argument)
 
     (void)what;
     for (int i = 0; i < ACCEPT_BURST; i++) {
-        int sock = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int sock;
 
+        if (listener->ready && !listener->ready(listener->argument)) {
+            listener->waiting = true;
+            event_del(listener->acceptable);
+            return;
+        }
+        sock = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (sock >= 0) {
             if (listener->paused)
                 log_notice("accepting on %s again", listener->path);
@@ -97,8 +105,9 @@ static void on_resume(evutil_socket_t fd, short what, void *argument)
 
 void listener_resume(struct listener *listener)
 {
-    if (!listener->paused)
+    if (!listener->paused && !listener->waiting)
         return;
+    listener->waiting = false;
     event_del(listener->resume);
     event_add(listener->acceptable, NULL);
 }
@@ -216,6 +225,30 @@ static int open_place(struct listener *listener, const char *path, struct failur
     return lockfile_acquire(&listener->lock, listener->directory, lock_name, what, failure);
 }
 
+static struct listener *listener_alloc(listener_accept_fn *on_accept, void *argument)
+{
+    struct listener *listener = calloc(1, sizeof(*listener));
+
+    if (listener)
+        *listener = (struct listener){.directory = -1,
+                                      .fd = -1,
+                                      .lock = LOCKFILE_INIT,
+                                      .on_accept = on_accept,
+                                      .argument = argument};
+    return listener;
+}
+
+static int watch(struct listener *listener, struct event_base *base, struct failure *failure)
+{
+    listener->acceptable =
+        event_new(base, listener->fd, EV_READ | EV_PERSIST, on_acceptable, listener);
+    listener->resume = evtimer_new(base, on_resume, listener);
+    if (!listener->path || !listener->acceptable || !listener->resume ||
+        event_add(listener->acceptable, NULL) < 0)
+        return failure_set(failure, ENOMEM, "cannot watch socket %s", listener->path);
+    return 0;
+}
+
 int listener_new(struct event_base *base, const char *path, const struct socket_rights *rights,
                  listener_accept_fn *on_accept, void *argument, struct listener **out,
                  struct failure *failure)
@@ -229,30 +262,75 @@ int listener_new(struct event_base *base, const char *path, const struct socket_
                            "socket path '%s' has %zu characters and may have 1 to %zu: choose "
                            "another with --socket",
                            path, strlen(path), room - 1);
-    listener = calloc(1, sizeof(*listener));
+    listener = listener_alloc(on_accept, argument);
     if (!listener)
         return failure_set(failure, ENOMEM, "out of memory");
-    *listener = (struct listener){.directory = -1,
-                                  .fd = -1,
-                                  .lock = LOCKFILE_INIT,
-                                  .on_accept = on_accept,
-                                  .argument = argument};
     r = open_place(listener, path, failure);
     if (r == 0)
         r = open_socket(listener, rights, failure);
-    if (r == 0) {
-        listener->acceptable =
-            event_new(base, listener->fd, EV_READ | EV_PERSIST, on_acceptable, listener);
-        listener->resume = evtimer_new(base, on_resume, listener);
-        if (!listener->acceptable || !listener->resume || event_add(listener->acceptable, NULL) < 0)
-            r = failure_set(failure, ENOMEM, "cannot watch socket %s", path);
-    }
+    if (r == 0)
+        r = watch(listener, base, failure);
     if (r < 0) {
-        listener_free(listener);
+        listener_free(listener, true);
         return r;
     }
     *out = listener;
     return 0;
+}
+
+/* Whether a descriptor is what listener_inherit() wants. Sets it non-blocking: managers do not. */
+static int check_inherited(int fd, struct failure *failure)
+{
+    int domain = 0, type = 0, listening = 0, flags = fcntl(fd, F_GETFL);
+    socklen_t size = sizeof(int);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX ||
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM ||
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || !listening)
+        return failure_set(failure, EPROTO,
+                           "descriptor %d is not a listening UNIX stream socket "
+                           "(ListenStream=)",
+                           fd);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return failure_set(failure, errno, "descriptor %d: %s", fd, strerror(errno));
+    return 0;
+}
+
+int listener_inherit(struct event_base *base, int fd, const char *path,
+                     listener_accept_fn *on_accept, void *argument, struct listener **out,
+                     struct failure *failure)
+{
+    struct listener *listener = listener_alloc(on_accept, argument);
+    int r = listener ? check_inherited(fd, failure) : failure_set(failure, ENOMEM, "out of memory");
+
+    if (r == 0 && path) {
+        r = open_place(listener, path, failure);
+        fstatat(listener->directory, listener->name, &listener->bound, AT_SYMLINK_NOFOLLOW);
+    } else if (r == 0) {
+        listener->path = strdup("the manager's socket");
+    }
+    if (r == 0) {
+        listener->fd = fd;
+        r = watch(listener, base, failure);
+    }
+    if (r < 0) {
+        if (listener)
+            listener->fd = -1;
+        listener_free(listener, false);
+        return r;
+    }
+    *out = listener;
+    return 0;
+}
+
+void listener_set_ready(struct listener *listener, listener_ready_fn *ready)
+{
+    listener->ready = ready;
+}
+
+int listener_fd(const struct listener *listener)
+{
+    return listener->fd;
 }
 
 /* Removes the socket file if it is still the one that we made. */
@@ -266,7 +344,7 @@ static void remove_socket(const struct listener *listener)
         unlinkat(listener->directory, listener->name, 0);
 }
 
-struct listener *listener_free(struct listener *listener)
+struct listener *listener_free(struct listener *listener, bool remove)
 {
     if (!listener)
         return NULL;
@@ -274,7 +352,8 @@ struct listener *listener_free(struct listener *listener)
         event_free(listener->acceptable);
     if (listener->resume)
         event_free(listener->resume);
-    remove_socket(listener);
+    if (remove && listener->name)
+        remove_socket(listener);
     close_fd(listener->fd);
     lockfile_release(&listener->lock);
     close_fd(listener->directory);

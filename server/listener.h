@@ -11,6 +11,7 @@
 #define IVSHMEM_LISTENER_H
 
 #include <event2/event.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "common/failure.h"
@@ -23,6 +24,14 @@ struct listener;
  * @sock:     non-blocking CLOEXEC socket, owned by the function
  */
 typedef void listener_accept_fn(void *argument, int sock);
+
+/**
+ * typedef listener_ready_fn - whether a connection can be taken care of now
+ * @argument: what listener_new() was given
+ *
+ * If not, the listener waits until listener_resume(); clients wait in the backlog.
+ */
+typedef bool listener_ready_fn(void *argument);
 
 /**
  * struct socket_rights - who may connect to a socket
@@ -52,8 +61,37 @@ int listener_new(struct event_base *base, const char *path, const struct socket_
                  listener_accept_fn *on_accept, void *argument, struct listener **out,
                  struct failure *failure);
 
-/** listener_free() - stop listening and remove the socket. Takes NULL, returns NULL. */
-struct listener *listener_free(struct listener *listener);
+/**
+ * listener_inherit() - listen on a socket that exists: of the service manager, or of the process
+ * before us
+ * @base:      event loop
+ * @fd:        the listening socket; owned by the listener on success
+ * @path:      where it is, if we made it; NULL if it is the manager's
+ * @on_accept: called for each connection
+ * @argument:  first argument of @on_accept
+ * @out:       the listener
+ * @failure:   says what is wrong with it
+ *
+ * Return: 0, -EPROTO when @fd is not a listening UNIX stream socket, or another negative errno.
+ */
+int listener_inherit(struct event_base *base, int fd, const char *path,
+                     listener_accept_fn *on_accept, void *argument, struct listener **out,
+                     struct failure *failure);
+
+/** listener_set_ready() - have a function asked before each accept */
+void listener_set_ready(struct listener *listener, listener_ready_fn *ready);
+
+/** listener_fd() - the listening socket; stays the listener's */
+int listener_fd(const struct listener *listener);
+
+/**
+ * listener_free() - stop listening
+ * @listener: may be NULL
+ * @remove:   remove the socket, if we made it
+ *
+ * Return: NULL.
+ */
+struct listener *listener_free(struct listener *listener, bool remove);
 
 /** listener_resume() - accept again after a pause: descriptors were given back */
 void listener_resume(struct listener *listener);

@@ -85,8 +85,13 @@ static int try_lock(int directory, const char *name, const char *what, int *out,
 int lockfile_acquire(struct lockfile *lock, int directory, const char *name, const char *what,
                      struct failure *failure)
 {
+    _cleanup_close_ int place = fcntl(directory, F_DUPFD_CLOEXEC, 0);
+    _cleanup_free_ char *copy = strdup(name);
     int fd = -1, r = 1;
 
+    if (place < 0 || !copy) /* before the file is there: without them it could not be removed */
+        return failure_set(failure, errno, "cannot make the lock file %s of %s: %s", name, what,
+                           strerror(errno));
     for (int i = 0; i < ATTEMPTS && r == 1; i++)
         r = try_lock(directory, name, what, &fd, failure);
     if (r == 1)
@@ -95,10 +100,9 @@ int lockfile_acquire(struct lockfile *lock, int directory, const char *name, con
     if (r < 0)
         return r;
     lock->fd = fd;
-    lock->directory = fcntl(directory, F_DUPFD_CLOEXEC, 0);
-    lock->name = strdup(name);
-    if (lock->directory < 0 || !lock->name || ftruncate(fd, 0) < 0 ||
-        dprintf(fd, "%d\n", (int)getpid()) < 0) {
+    lock->directory = steal_fd(&place);
+    lock->name = steal_ptr(copy);
+    if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0) {
         r = failure_set(failure, errno, "cannot write the lock file %s of %s: %s", name, what,
                         strerror(errno));
         lockfile_release(lock);

@@ -2,22 +2,28 @@
  *
  * ivshmem-server: options, set-up, run, tear-down.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/log.h"
 #include "server/config.h"
+#include "server/inherited.h"
 #include "server/launch.h"
+#include "server/reexec.h"
 #include "server/server.h"
 
 /* In the foreground, or in the child that launch_fork() made: serve until the end. */
 static int serve(struct config *config, int argc, char **argv, struct launch *launch)
 {
+    const bool carries_on = getenv(INHERITED_LIST) != NULL;
     struct failure failure = {.text = ""};
     struct server *server = NULL;
     int r = server_new(config, argc, argv, &server, &failure);
 
-    if (r == 0 && !config->foreground) {
+    if (r == 0 && !config->foreground && carries_on) {
+        launch_resume(launch, config->pid_file);
+    } else if (r == 0 && !config->foreground) {
         r = launch_ready(launch, config->pid_file, &failure);
         log_open(LOG_TO_SYSLOG, "ivshmem-server");
     }
@@ -28,6 +34,20 @@ static int serve(struct config *config, int argc, char **argv, struct launch *la
     server_free(server);
     launch_end(launch);
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Says whether this program could carry on with what a running server gave it. */
+static int try_out(struct config *config)
+{
+    struct failure failure = {.text = ""};
+
+    log_set_level(LOG_ERR);
+    if (server_trial(config, &failure) < 0) {
+        printf("no: %s\n", failure.text);
+        return EXIT_FAILURE;
+    }
+    puts("yes");
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* Help, version and --check-config: nothing is served. */
@@ -59,11 +79,13 @@ int main(int argc, char **argv)
     }
     if (r == 0) {
         log_set_level(config.log_level);
-        if (!config.foreground)
+        if (!config.foreground && !getenv(INHERITED_LIST))
             r = launch_fork(&launch, &status, &failure);
     }
     if (r < 0)
         fprintf(stderr, "ivshmem-server: %s\n", failure.text);
+    else if (r == 0 && getenv(REEXEC_TRIAL))
+        status = try_out(&config);
     else if (r == 0)
         status = serve(&config, argc, argv, &launch);
     config_deinit(&config);

@@ -5,6 +5,7 @@
 #include "server/peer.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,11 +59,11 @@ int peer_new(struct hub *hub, int sock, const struct credentials *who, struct pe
 
     if (!peer)
         return -ENOMEM;
-    *peer = (struct peer){.hub = hub, .sock = -1, .who = *who};
+    *peer = (struct peer){.hub = hub, .sock = -1, .who = *who, .state = PEER_IDLE};
     peer->readable = event_new(hub->base, sock, EV_READ | EV_PERSIST, on_readable, peer);
     peer->writable = event_new(hub->base, sock, EV_WRITE, on_writable, peer);
     if (!peer->readable || !peer->writable || event_add(peer->readable, NULL) < 0) {
-        peer_free(peer);
+        peer_free(peer, false);
         return -ENOMEM;
     }
     setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
@@ -75,7 +76,7 @@ int peer_new(struct hub *hub, int sock, const struct credentials *who, struct pe
     return 0;
 }
 
-struct peer *peer_free(struct peer *peer)
+struct peer *peer_free(struct peer *peer, bool hang_up)
 {
     if (!peer)
         return NULL;
@@ -83,8 +84,8 @@ struct peer *peer_free(struct peer *peer)
         event_free(peer->readable);
     if (peer->writable)
         event_free(peer->writable);
-    if (peer->sock >= 0)
-        shutdown(peer->sock, SHUT_RDWR); /* whoever may hold a copy of the socket: it is over */
+    if (peer->sock >= 0 && hang_up)
+        shutdown(peer->sock, SHUT_RDWR); /* close() alone leaves it open while the store holds it */
     close_fd(peer->sock);
     free(peer);
     return NULL;
@@ -93,15 +94,23 @@ struct peer *peer_free(struct peer *peer)
 int peer_send(struct peer *peer, struct batch *batch)
 {
     struct announce_cursor cursor = peer->announce.cursor;
+    struct witness *witness = &peer->hub->witness;
     struct announcement message;
     int sent;
 
-    batch->count = 0;
-    while (batch->count < BATCH_MAX && announce_next(&peer->announce, &cursor, &message))
+    batch_begin(batch, peer->seat->id);
+    while (batch->count < BATCH_MAX && announce_next(&peer->announce, &cursor, &message)) {
         batch_add(batch, message.value, message.fd);
+        batch_note(batch, announce_effect(&cursor, &message));
+    }
     if (!batch->count)
         return PEER_IDLE;
     sent = batch_send(batch, peer->sock);
+    if (sent > 0) {
+        announce_sent(&peer->announce, &peer->hub->seats, (unsigned)sent);
+        witness_count(witness, &witness->counters.announcements, (unsigned)sent);
+    }
+    batch_recorded(batch);
     if (sent == -EAGAIN)
         return PEER_FULL;
     if (sent == -ETOOMANYREFS || sent == -ENOBUFS || sent == -ENOMEM)
@@ -110,7 +119,6 @@ int peer_send(struct peer *peer, struct batch *batch)
         return PEER_READY;
     if (sent < 0)
         return sent;
-    announce_sent(&peer->announce, &peer->hub->seats, (unsigned)sent);
     if ((unsigned)sent < batch->count)
         return PEER_FULL;
     return announce_pending(&peer->announce) ? PEER_READY : PEER_IDLE;
@@ -118,10 +126,9 @@ int peer_send(struct peer *peer, struct batch *batch)
 
 bool peer_hung_up(const struct peer *peer)
 {
-    char byte;
-    ssize_t got = recv(peer->sock, &byte, 1, MSG_DONTWAIT | MSG_PEEK);
+    struct pollfd state = {.fd = peer->sock, .events = POLLRDHUP};
 
-    return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+    return poll(&state, 1, 0) == 1; /* also when it has sent something first */
 }
 
 bool peer_can_hold(struct peer *peer, uint64_t doorbells)

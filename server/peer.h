@@ -24,25 +24,29 @@ struct slot;
 
 /** enum peer_state - where a peer is with its sends */
 enum peer_state {
-    PEER_IDLE,  /* it was told everything */
-    PEER_READY, /* waits for its turn in the hub's list */
-    PEER_FULL,  /* does not read: its socket is watched for writing */
-    PEER_LATER, /* the kernel had no room for more descriptors in flight: tried again soon */
+    PEER_ARRIVING, /* its descriptors are on the way into the store: nobody knows it yet */
+    PEER_IDLE,     /* it was told everything */
+    PEER_READY,    /* waits for its turn in the hub's list */
+    PEER_FULL,     /* does not read: its socket is watched for writing */
+    PEER_LATER,    /* the kernel had no room for more descriptors in flight: tried again soon */
 };
 
 /**
  * struct peer - a connected client
  * @all:        place in the hub's list of peers
- * @turn:       place in the hub's list of those that wait (PEER_READY, PEER_LATER)
+ * @turn:       place in the hub's list of those that wait (PEER_READY, PEER_LATER, PEER_ARRIVING)
  * @hub:        where it belongs
  * @sock:       its socket, owned
  * @who:        the process behind it
  * @seat:       where it sits; owned by the hub's seats
  * @slot:       the slot that the seat belongs to, NULL for none
+ * @serial:     number of its socket in the store
  * @announce:   what it was told
  * @state:      see enum peer_state
+ * @awaited:    PEER_ARRIVING: the barrier that is under way covers it
  * @readable:   event: it said something, or hung up
  * @writable:   event: its socket has room again, or --peer-timeout is over
+ * @joined:     when it joined, in seconds since 1970
  * @fd_limit:   descriptors its process may open; UINT64_MAX if not known
  * @fd_base:    descriptors its process had open when it connected
  */
@@ -53,9 +57,12 @@ struct peer {
     struct credentials who;
     struct seat *seat;
     struct slot *slot;
+    unsigned serial;
     struct announce announce;
     enum peer_state state;
+    bool awaited;
     struct event *readable, *writable;
+    int64_t joined;
     uint64_t fd_limit, fd_base;
 };
 
@@ -70,8 +77,14 @@ struct peer {
  */
 int peer_new(struct hub *hub, int sock, const struct credentials *who, struct peer **out);
 
-/** peer_free() - hang up and forget; the peer must be in no list. Takes NULL, returns NULL. */
-struct peer *peer_free(struct peer *peer);
+/**
+ * peer_free() - forget a peer that is in no list
+ * @peer:    may be NULL
+ * @hang_up: end the connection, whoever else holds a descriptor of it
+ *
+ * Return: NULL.
+ */
+struct peer *peer_free(struct peer *peer, bool hang_up);
 
 /**
  * peer_send() - tell a peer one batch of what it has to be told

@@ -170,6 +170,7 @@ static int make_named(struct region *region, const struct region_setup *setup,
     if (region->fd < 0)
         return region->fd;
     r = link_name(region, verdict == VERDICT_REPLACE);
+    region->remove = r == 0; /* made just now: goes again if the rest fails, whatever is asked */
     if (r == 0)
         return 0;
     region->fd = close_fd(region->fd);
@@ -189,16 +190,22 @@ static int lock_name(struct region *region, struct failure *failure)
     return lockfile_acquire(&region->lock, region->directory, file, what, failure);
 }
 
+static int open_directory(struct region *region, const struct region_setup *setup,
+                          struct failure *failure)
+{
+    region->name = strdup(setup->name);
+    region->directory = open(SHM_DIRECTORY, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (!region->name || region->directory < 0)
+        return failure_set(failure, errno, "cannot open " SHM_DIRECTORY ": %s", strerror(errno));
+    return trust_directory(SHM_DIRECTORY, failure);
+}
+
 static int open_named(struct region *region, const struct region_setup *setup,
                       struct failure *failure)
 {
     int attempts = 0, r;
 
-    region->name = strdup(setup->name);
-    region->directory = open(SHM_DIRECTORY, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (!region->name || region->directory < 0)
-        return failure_set(failure, errno, "cannot open " SHM_DIRECTORY ": %s", strerror(errno));
-    r = trust_directory(SHM_DIRECTORY, failure);
+    r = open_directory(region, setup, failure);
     if (r == 0)
         r = lock_name(region, failure);
     if (r < 0)
@@ -210,7 +217,6 @@ static int open_named(struct region *region, const struct region_setup *setup,
         return r;
     if (fstat(region->fd, &region->status) < 0)
         return failure_set(failure, errno, "cannot look at the memory: %s", strerror(errno));
-    region->remove = !setup->keep && !setup->adopt;
     return 0;
 }
 
@@ -241,27 +247,85 @@ static int open_peer_fd(struct region *region, struct failure *failure)
     return 0;
 }
 
-int region_new(const struct region_setup *setup, struct region **out, struct failure *failure)
+static struct region *region_alloc(const struct region_setup *setup)
 {
     struct region *region = calloc(1, sizeof(*region));
+
+    if (!region)
+        return NULL;
+    *region = (struct region){
+        .fd = -1,
+        .peer_fd = -1,
+        .directory = -1,
+        .lock = LOCKFILE_INIT,
+        .size = setup->size,
+        .reserve = setup->reserve,
+        .kind = setup->sealed || setup->hugetlb ? REGION_MEMFD
+                : setup->directory              ? REGION_DIRECTORY
+                                                : REGION_NAMED,
+    };
+    return region;
+}
+
+int region_new(const struct region_setup *setup, struct region **out, struct failure *failure)
+{
+    struct region *region = region_alloc(setup);
     int r;
 
     if (!region)
         return failure_set(failure, ENOMEM, "out of memory");
-    *region = (struct region){.fd = -1,
-                              .peer_fd = -1,
-                              .directory = -1,
-                              .lock = LOCKFILE_INIT,
-                              .size = setup->size,
-                              .reserve = setup->reserve};
-    region->kind = setup->sealed || setup->hugetlb ? REGION_MEMFD
-                   : setup->directory              ? REGION_DIRECTORY
-                                                   : REGION_NAMED;
     r = region->kind == REGION_NAMED ? open_named(region, setup, failure)
                                      : open_nameless(region, setup, failure);
     if (r == 0)
         r = open_peer_fd(region, failure);
     if (r < 0) {
+        region_free(region);
+        return r;
+    }
+    region->remove = !setup->keep && !setup->adopt;
+    *out = region;
+    return 0;
+}
+
+/* The object under our name may have been removed or replaced: then there is no name to remove. */
+static int inherit_name(struct region *region, const struct region_setup *setup,
+                        struct failure *failure)
+{
+    struct stat status;
+    int r = open_directory(region, setup, failure);
+
+    if (r == 0)
+        r = lock_name(region, failure);
+    if (r < 0)
+        return r;
+    if (fstatat(region->directory, region->name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+        status.st_ino != region->status.st_ino || status.st_dev != region->status.st_dev) {
+        log_warning(SHM_DIRECTORY "/%s is no longer the memory that the peers share", region->name);
+        return 0;
+    }
+    region->remove = !setup->keep && !setup->adopt;
+    return 0;
+}
+
+int region_inherit(const struct region_setup *setup, int fd, struct region **out,
+                   struct failure *failure)
+{
+    struct region *region = region_alloc(setup);
+    int r = 0;
+
+    if (!region)
+        return failure_set(failure, ENOMEM, "out of memory");
+    region->fd = fd;
+    if (fstat(fd, &region->status) < 0 || !S_ISREG(region->status.st_mode) ||
+        (uint64_t)region->status.st_size != setup->size)
+        r = failure_set(failure, EPROTO, "the memory that came back is not %llu bytes of memory",
+                        ULL(setup->size));
+    if (r == 0 && region->kind == REGION_NAMED)
+        r = inherit_name(region, setup, failure);
+    if (r == 0)
+        r = open_peer_fd(region, failure);
+    if (r < 0) {
+        region->fd = -1;
         region_free(region);
         return r;
     }
@@ -277,6 +341,11 @@ static void remove_name(const struct region *region)
     if (fstatat(region->directory, region->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         status.st_ino == region->status.st_ino && status.st_dev == region->status.st_dev)
         unlinkat(region->directory, region->name, 0);
+}
+
+void region_keep(struct region *region)
+{
+    region->remove = false;
 }
 
 struct region *region_free(struct region *region)

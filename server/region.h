@@ -89,6 +89,21 @@ struct region {
  */
 int region_new(const struct region_setup *setup, struct region **out, struct failure *failure);
 
+/**
+ * region_inherit() - carry on with the memory of another process of ours
+ * @setup:   what it is: the name, and whether it stays
+ * @fd:      the memory; owned by the region on success
+ * @out:     the region
+ * @failure: says what is wrong with it
+ *
+ * Return: 0, -EPROTO when @fd is not memory of that size, or another negative errno.
+ */
+int region_inherit(const struct region_setup *setup, int fd, struct region **out,
+                   struct failure *failure);
+
+/** region_keep() - leave the name when the region is freed: another process carries on with it */
+void region_keep(struct region *region);
+
 /** region_free() - let go of the memory, and remove its name unless it stays. Takes NULL. */
 struct region *region_free(struct region *region);
 

@@ -20,12 +20,16 @@
 
 #include "server/idset.h"
 
+struct state_seat;
+
 /**
  * struct seat - an ID and its doorbells
  * @earlier:   who joined before, NULL for the first
  * @later:     who joined next, NULL for the last
  * @id:        peer ID
+ * @claimed:   a newcomer is about to sit down here
  * @occupied:  a connected peer sits here
+ * @order:     place in joining order that is remembered; 0 if nobody sat here yet
  * @pinned:    belongs to a slot: never given to others, its leave never told
  * @n_vectors: how many doorbells
  * @doorbells: eventfds, owned; index is the vector
@@ -33,7 +37,8 @@
 struct seat {
     struct seat *earlier, *later;
     unsigned id;
-    bool occupied, pinned;
+    bool claimed, occupied, pinned;
+    uint64_t order;
     unsigned n_vectors;
     int doorbells[];
 };
@@ -47,7 +52,9 @@ struct seat {
  * @taken:     IDs that are seats or that somebody was told of: not free
  * @n_free:    how many IDs are free
  * @n_seats:   how many seats there are
- * @n_vacant:  how many of them are vacant and not pinned
+ * @n_vacant:  how many of them are free for anybody: neither claimed, occupied nor pinned
+ * @records:   where every change is remembered (state.h), by ID; NULL for nowhere
+ * @order:     the last place in joining order that was given out
  */
 struct seats {
     struct seat *first, *last;
@@ -55,6 +62,8 @@ struct seats {
     uint32_t *told;
     struct idset taken;
     unsigned n_free, n_seats, n_vacant;
+    struct state_seat *records;
+    uint64_t *order;
 };
 
 /**
@@ -83,6 +92,16 @@ int seats_add(struct seats *seats, int id, unsigned n_vectors, struct seat **out
 void seats_pin(struct seats *seats, struct seat *seat);
 
 /**
+ * seats_leaving() - remember that a vacant seat is about to be removed
+ * @seats: the table
+ * @seat:  the seat
+ *
+ * Between this and seats_remove() everybody who was told of the seat is marked (announce_left()).
+ * Who restores a state in which that was begun does it again and ends it; nothing was sent yet.
+ */
+void seats_leaving(struct seats *seats, struct seat *seat);
+
+/**
  * seats_remove() - close a seat's doorbells and forget it
  * @seats: the table
  * @seat:  no peer may sit in it, and no announce may point at it
@@ -91,18 +110,41 @@ void seats_pin(struct seats *seats, struct seat *seat);
  */
 void seats_remove(struct seats *seats, struct seat *seat);
 
+/** seats_claim() - a newcomer has been promised a vacant seat: nobody else gets it */
+void seats_claim(struct seats *seats, struct seat *seat);
+
 /**
  * seats_occupy() - a peer sits down: the seat becomes the last in joining order
  * @seats: the table
- * @seat:  a vacant seat that no announce has as its next
+ * @seat:  a vacant or claimed seat that no announce has as its next
  */
 void seats_occupy(struct seats *seats, struct seat *seat);
 
-/** seats_vacate() - the peer got up; the seat keeps its place in joining order. */
+/** seats_vacate() - the peer got up, or the newcomer did not come; the seat keeps its place. */
 void seats_vacate(struct seats *seats, struct seat *seat);
 
 /** seats_vacant() - a vacant seat that is nobody's slot, NULL if there is none. */
 struct seat *seats_vacant(const struct seats *seats);
+
+/**
+ * seats_restore() - put a seat in place as it is remembered
+ * @seats:     the table, with its @records
+ * @id:        a peer ID whose record is not SEAT_ABSENT
+ * @doorbells: @n_vectors eventfds; owned by the seat on success
+ * @n_vectors: how many
+ * @out:       the seat; not yet in joining order (seats_put_in_order())
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int seats_restore(struct seats *seats, unsigned id, const int *doorbells, unsigned n_vectors,
+                  struct seat **out);
+
+/**
+ * seats_put_in_order() - all seats were restored: those that were sat in stand in joining order
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int seats_put_in_order(struct seats *seats);
 
 /** seats_told() - a connected peer is now told of an ID (once for each peer and ID). */
 void seats_told(struct seats *seats, unsigned id);

@@ -18,10 +18,23 @@ struct server;
  * @out:     the server
  * @failure: says what is in the way
  *
+ * If this process was given what another one stored, it carries on from there.
+ *
  * Return: 0 or a negative errno; nothing is left behind on error.
  */
 int server_new(struct config *config, int argc, char **argv, struct server **out,
                struct failure *failure);
+
+/**
+ * server_trial() - whether this program could carry on with what it was given (reexec.h)
+ * @config:  what the command line says
+ * @failure: why not
+ *
+ * Nothing is sent, removed or hung up on.
+ *
+ * Return: 0 or a negative errno.
+ */
+int server_trial(struct config *config, struct failure *failure);
 
 /**
  * server_run() - serve until SIGTERM or SIGINT
@@ -31,7 +44,12 @@ int server_new(struct config *config, int argc, char **argv, struct server **out
  */
 int server_run(struct server *server);
 
-/** server_free() - hang up on everybody, remove socket and memory. Takes NULL, returns NULL. */
+/**
+ * server_free() - hang up on everybody, remove socket and memory
+ *
+ * With a descriptor store nothing is hung up on or removed: the next process carries on.
+ * Takes NULL, returns NULL.
+ */
 struct server *server_free(struct server *server);
 
 #endif

@@ -14,8 +14,8 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -49,16 +49,7 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void say(struct shell *shell, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void say(struct shell *shell, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    vfprintf(shell->session.out, format, arguments);
-    va_end(arguments);
-}
+#define say(shell, ...) fprintf((shell)->session.out, __VA_ARGS__)
 
 #define explain(shell, ...)                                                                        \
     do {                                                                                           \
@@ -298,8 +289,8 @@ static int finish(struct shell *shell, struct failure *failure)
     if (has_connection(shell) && ivshmem_ready(shell->session.iv))
         ivshmem_dispatch(shell->session.iv);
     fflush(shell->session.out);
-    if (!shell->session.done && !shell->output.at_line_start)
-        say(shell, "\n");
+    if (!shell->output.at_line_start && !(shell->session.done && isatty(STDIN_FILENO)))
+        say(shell, "\n"); /* who types quit on a terminal has ended the line */
     fflush(shell->session.out);
     if (shell->output.error)
         return failure_set(failure, shell->output.error, "cannot write to standard output: %s",

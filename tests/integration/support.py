@@ -254,13 +254,15 @@ class Server:
             else:
                 self.pid = self.process.pid
                 wait_for(self._listening, what="the server to listen")
+                if any("--slot" in option for option in self.command):
+                    wait_for(lambda: "serving" in self.stderr, what="the slots' sockets")
         except BaseException:
             self.close()
             raise
 
     def names(self):
         """Every path that a running server may have and a stopped one must not."""
-        paths = [self.socket, self.socket + ".lock"]
+        paths = [self.socket + suffix for suffix in ("", ".lock", ".ctl", ".ctl.lock")]
         if self.shm:
             paths += [self.shm, "/dev/shm/.%s.lock" % self.shm_name]
         return paths
@@ -782,7 +784,8 @@ class Test(unittest.TestCase):
             name = "ivshmem-test-%d-%d" % (os.getpid(), Server.count)
             path = self.path("refused-%d" % Server.count)
             pid_file = path + ".pid"
-            traces = [path, path + ".lock", pid_file, "/dev/shm/" + name,
+            traces = [path, path + ".lock", path + ".ctl", path + ".ctl.lock", pid_file,
+                      "/dev/shm/" + name,
                       "/dev/shm/.%s.lock" % name]
             for trace in traces:
                 janitor.tell("remove", trace)

@@ -127,13 +127,21 @@ class Directory(support.Test):
             self.skipTest("takes huge pages from the system: set IVSHMEM_TEST_MACHINE=1")
         knob = "/proc/sys/vm/nr_hugepages"
         try:
+            lock = open(knob)
+            self.addCleanup(lock.close)
+            fcntl.flock(lock, fcntl.LOCK_EX)  # tests may run side by side
             with open(knob) as f:
                 before = f.read()
             with open(knob, "w") as f:
                 f.write(str(int(before) + 4))
         except OSError as error:
             self.skipTest("no huge pages: %s" % error)
-        self.addCleanup(lambda: open(knob, "w").write(before))
+
+        def put_back():
+            with open(knob, "w") as f:
+                f.write(before)
+
+        self.addCleanup(put_back)
         with open("/proc/meminfo") as f:
             page = int(re.search(r"Hugepagesize:\s*(\d+)", f.read()).group(1)) * 1024
         huge = self.path("huge")

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See control_methods.h. Ring is in control_ring.c.
+ */
+#include "server/control_methods.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "server/control.h"
+
+#define SERVICE "org.varlink.service."
+#define OURS    "io.ivshmem.Server."
+
+static void add_name(cJSON *object, const char *name, const char *value)
+{
+    cJSON_AddItemToObject(object, name, cJSON_CreateStringReference(value));
+}
+
+static void error_about(struct session *session, const char *error, const char *name,
+                        const char *value)
+{
+    cJSON *parameters = cJSON_CreateObject();
+
+    varlink_add_text(parameters, name, value);
+    session_error(session, error, parameters);
+}
+
+void control_refuse(struct session *session, const char *parameter)
+{
+    error_about(session, SERVICE "InvalidParameter", "parameter", parameter);
+}
+
+void control_no_such_peer(struct session *session, unsigned peer)
+{
+    cJSON *parameters = cJSON_CreateObject();
+
+    varlink_add_integer(parameters, "peer", peer);
+    session_error(session, OURS "NoSuchPeer", parameters);
+}
+
+/* --- org.varlink.service --- */
+
+static void get_info(struct control *control, struct session *session, const cJSON *parameters)
+{
+    cJSON *reply = cJSON_CreateObject(), *interfaces;
+
+    (void)control;
+    (void)parameters;
+    add_name(reply, "vendor", "ivshmem");
+    add_name(reply, "product", "ivshmem-server");
+    add_name(reply, "version", PACKAGE_VERSION);
+    add_name(reply, "url", "man:ivshmem-control(7)");
+    interfaces = cJSON_AddArrayToObject(reply, "interfaces");
+    for (const struct control_interface *each = control_interfaces; each->name; each++)
+        cJSON_AddItemToArray(interfaces, cJSON_CreateStringReference(each->name));
+    session_reply(session, reply);
+}
+
+static const struct control_interface *find_interface(const char *name, size_t length)
+{
+    for (const struct control_interface *each = control_interfaces; each->name; each++)
+        if (strlen(each->name) == length && memcmp(each->name, name, length) == 0)
+            return each;
+    return NULL;
+}
+
+static void get_description(struct control *control, struct session *session,
+                            const cJSON *parameters)
+{
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(parameters, "interface");
+    const struct control_interface *found;
+    cJSON *reply;
+
+    (void)control;
+    if (!cJSON_IsString(name)) {
+        control_refuse(session, "interface");
+        return;
+    }
+    found = find_interface(name->valuestring, strlen(name->valuestring));
+    if (!found) {
+        error_about(session, SERVICE "InterfaceNotFound", "interface", name->valuestring);
+        return;
+    }
+    reply = cJSON_CreateObject();
+    add_name(reply, "description", found->text);
+    session_reply(session, reply);
+}
+
+/* --- io.ivshmem.Server --- */
+
+/* The daemon and its client need not be in the same directory. */
+static void add_path(cJSON *object, const char *name, const struct control *control,
+                     const char *path, const char *suffix)
+{
+    bool is_relative = *path != '/' && control->folder;
+    _cleanup_free_ char *whole = NULL;
+
+    if (asprintf(&whole, "%s%s%s%s", is_relative ? control->folder : "", is_relative ? "/" : "",
+                 path, suffix) < 0)
+        whole = NULL;
+    varlink_add_text(object, name, whole);
+}
+
+static void add_region(cJSON *reply, const struct control_setup *setup)
+{
+    static const char *const kinds[] = {
+        [REGION_NAMED] = "object",
+        [REGION_DIRECTORY] = "directory",
+        [REGION_MEMFD] = "memfd",
+    };
+    const struct region_setup *asked = &setup->config->region;
+    cJSON *region = cJSON_AddObjectToObject(reply, "region");
+
+    add_name(region, "kind", kinds[setup->region->kind]);
+    if (setup->region->kind == REGION_NAMED)
+        varlink_add_text(region, "name", asked->name);
+    if (setup->region->kind == REGION_DIRECTORY)
+        varlink_add_text(region, "directory", asked->directory);
+    varlink_add_integer(region, "size", setup->region->size);
+    cJSON_AddBoolToObject(region, "sealed", asked->sealed);
+    cJSON_AddBoolToObject(region, "reserved", asked->reserve);
+}
+
+static void add_limits(cJSON *reply, const struct hub *hub)
+{
+    cJSON *limits = cJSON_AddObjectToObject(reply, "limits");
+
+    if (hub->access->max_peers)
+        varlink_add_integer(limits, "peers", hub->access->max_peers);
+    if (hub->access->max_peers_per_uid)
+        varlink_add_integer(limits, "peers_per_uid", hub->access->max_peers_per_uid);
+    if (hub->access->peer_timeout)
+        varlink_add_integer(limits, "peer_timeout", hub->access->peer_timeout);
+    varlink_add_integer(limits, "descriptors", hub->fd_limit);
+    varlink_add_integer(limits, "free_ids", hub->seats.n_free);
+}
+
+static void status(struct control *control, struct session *session, const cJSON *parameters)
+{
+    const struct control_setup *setup = &control->setup;
+    cJSON *reply = cJSON_CreateObject(), *counters;
+    struct timespec now;
+
+    (void)parameters;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    add_name(reply, "version", PACKAGE_VERSION);
+    varlink_add_integer(reply, "pid", (uint64_t)getpid());
+    varlink_add_integer(reply, "uptime", (uint64_t)(now.tv_sec - control->started));
+    add_path(reply, "socket", control, setup->config->socket, "");
+    add_path(reply, "control_socket", control, control->path, "");
+    add_region(reply, setup);
+    varlink_add_integer(reply, "vectors", setup->hub->n_vectors);
+    varlink_add_integer(reply, "peers", setup->hub->n_peers);
+    varlink_add_integer(reply, "slots", setup->hub->n_slots);
+    add_limits(reply, setup->hub);
+    counters = cJSON_AddObjectToObject(reply, "counters");
+    for (const struct counter_spec *each = witness_counters; each->name; each++)
+        varlink_add_integer(counters, each->name, witness_counter(&setup->hub->witness, each));
+    session_reply(session, reply);
+}
+
+static void add_process(cJSON *object, const struct credentials *who)
+{
+    varlink_add_integer(object, "pid", (uint64_t)who->pid);
+    varlink_add_integer(object, "uid", who->uid);
+    varlink_add_text(object, "command", who->command);
+}
+
+static void list_peers(struct control *control, struct session *session, const cJSON *parameters)
+{
+    cJSON *reply = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(reply, "peers");
+    const struct peer *peer;
+
+    (void)parameters;
+    TAILQ_FOREACH (peer, &control->setup.hub->peers, all) {
+        cJSON *item = cJSON_CreateObject();
+
+        varlink_add_integer(item, "id", peer->seat->id);
+        varlink_add_text(item, "slot", peer->slot ? peer->slot->name : NULL);
+        add_process(item, &peer->who);
+        varlink_add_integer(item, "joined", (uint64_t)peer->joined);
+        varlink_add_integer(item, "vectors", peer->seat->n_vectors);
+        varlink_add_integer(item, "backlog", announce_backlog(&peer->announce));
+        cJSON_AddItemToArray(list, item);
+    }
+    session_reply(session, reply);
+}
+
+static void list_slots(struct control *control, struct session *session, const cJSON *parameters)
+{
+    const struct hub *hub = control->setup.hub;
+    cJSON *reply = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(reply, "slots");
+
+    (void)parameters;
+    for (size_t i = 0; i < hub->n_slots; i++) {
+        const struct slot *slot = &hub->slots[i];
+        char suffix[SLOT_NAME_MAX + 2] = "";
+        cJSON *item = cJSON_CreateObject();
+
+        varlink_add_text(item, "name", slot->name);
+        varlink_add_integer(item, "id", slot->id);
+        if (!slot->socket)
+            snprintf(suffix, sizeof(suffix), ".%s", slot->name);
+        add_path(item, "socket", control,
+                 slot->socket ? slot->socket : control->setup.config->socket, suffix);
+        cJSON_AddBoolToObject(item, "held", slot->holder != NULL);
+        cJSON_AddItemToArray(list, item);
+    }
+    session_reply(session, reply);
+}
+
+static void disconnect(struct control *control, struct session *session, const cJSON *parameters)
+{
+    struct hub *hub = control->setup.hub;
+    char why[96];
+    struct peer *peer;
+    unsigned id;
+
+    if (varlink_get_integer(parameters, "peer", INT_MAX, &id) <= 0) {
+        control_refuse(session, "peer");
+        return;
+    }
+    TAILQ_FOREACH (peer, &hub->peers, all)
+        if (peer->seat->id == id)
+            break;
+    if (!peer) {
+        control_no_such_peer(session, id);
+        return;
+    }
+    snprintf(why, sizeof(why), "was turned out through the control socket by uid %u, pid %d",
+             (unsigned)session->who.uid, (int)session->who.pid);
+    hub_drop(hub, peer, why);
+    session_reply(session, NULL);
+}
+
+static void get_log_level(struct control *control, struct session *session, const cJSON *parameters)
+{
+    cJSON *reply = cJSON_CreateObject();
+
+    (void)control;
+    (void)parameters;
+    add_name(reply, "level", log_level_name(log_level()));
+    session_reply(session, reply);
+}
+
+static void set_log_level(struct control *control, struct session *session, const cJSON *parameters)
+{
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(parameters, "level");
+    int level;
+
+    (void)control;
+    if (!cJSON_IsString(name) || log_level_parse(name->valuestring, &level) < 0) {
+        control_refuse(session, "level");
+        return;
+    }
+    log_notice("log level is %s now, asked for through the control socket (" WHO_FORMAT ")",
+               name->valuestring, WHO(&session->who));
+    log_set_level(level);
+    session_reply(session, NULL);
+}
+
+static uint64_t microseconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static cJSON *new_event(const char *event)
+{
+    cJSON *parameters = cJSON_CreateObject();
+
+    add_name(parameters, "event", event);
+    varlink_add_integer(parameters, "time", microseconds());
+    return parameters;
+}
+
+/* The first event says that none is missed from here on. */
+static void monitor(struct control *control, struct session *session, const cJSON *parameters)
+{
+    _cleanup_free_ char *text = varlink_reply(new_event("ready"), true);
+
+    (void)control;
+    (void)parameters;
+    session_stream(session);
+    if (text)
+        session_send(session, text);
+}
+
+char *control_describe(const struct incident *incident)
+{
+    static const char *const names[] = {
+        [INCIDENT_JOINED] = "joined",
+        [INCIDENT_LEFT] = "left",
+        [INCIDENT_REFUSED] = "refused",
+        [INCIDENT_REPAIRED] = "repaired",
+    };
+    cJSON *event = new_event(names[incident->kind]);
+
+    if (incident->kind == INCIDENT_JOINED || incident->kind == INCIDENT_LEFT) {
+        varlink_add_integer(event, "peer", incident->peer);
+        varlink_add_text(event, "slot", incident->slot);
+    }
+    if (incident->who)
+        add_process(event, incident->who);
+    varlink_add_text(event, "reason", incident->why);
+    if (incident->kind == INCIDENT_REPAIRED)
+        varlink_add_integer(event, "size", incident->size);
+    return varlink_reply(event, true);
+}
+
+/* --- dispatch --- */
+
+const struct control_method control_methods[] = {
+    {SERVICE "GetInfo", get_info, {NULL}, false},
+    {SERVICE "GetInterfaceDescription", get_description, {"interface"}, false},
+    {OURS "Status", status, {NULL}, false},
+    {OURS "ListPeers", list_peers, {NULL}, false},
+    {OURS "ListSlots", list_slots, {NULL}, false},
+    {OURS "Ring", control_ring, {"peer", "vector"}, false},
+    {OURS "Disconnect", disconnect, {"peer"}, false},
+    {OURS "GetLogLevel", get_log_level, {NULL}, false},
+    {OURS "SetLogLevel", set_log_level, {"level"}, false},
+    {OURS "Monitor", monitor, {NULL}, true},
+    {NULL, NULL, {NULL}, false},
+};
+
+static void not_found(struct session *session, const char *method)
+{
+    const char *dot = strrchr(method, '.');
+    _cleanup_free_ char *interface = dot ? strndup(method, (size_t)(dot - method)) : NULL;
+
+    if (dot && !find_interface(method, (size_t)(dot - method)))
+        error_about(session, SERVICE "InterfaceNotFound", "interface", interface);
+    else
+        error_about(session, SERVICE "MethodNotFound", "method", method);
+}
+
+/* Return: the name of a parameter that the method does not have, NULL when there is none. */
+static const char *find_stranger(const struct control_method *method, const cJSON *parameters)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, parameters)
+    {
+        int i = 0;
+
+        while (i < CONTROL_PARAMETERS_MAX && method->parameters[i] &&
+               strcmp(method->parameters[i], item->string) != 0)
+            i++;
+        if (i == CONTROL_PARAMETERS_MAX || !method->parameters[i])
+            return item->string;
+    }
+    return NULL;
+}
+
+void control_dispatch(struct control *control, struct session *session,
+                      const struct varlink_call *call)
+{
+    const struct control_method *method = control_methods;
+    const char *stranger;
+
+    while (method->name && strcmp(method->name, call->method) != 0)
+        method++;
+    stranger = method->name ? find_stranger(method, call->parameters) : NULL;
+    if (session->denied)
+        session_error(session, SERVICE "PermissionDenied", NULL);
+    else if (!method->name)
+        not_found(session, call->method);
+    else if (stranger)
+        control_refuse(session, stranger);
+    else if (call->upgrade)
+        error_about(session, SERVICE "MethodNotImplemented", "method", call->method);
+    else if (method->streams && !call->more)
+        session_error(session, SERVICE "ExpectedMore", NULL);
+    else
+        method->call(control, session, call->parameters);
+}

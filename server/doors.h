@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The doors: the sockets that peers come in by. One for all, and one for each slot.
+ *
+ * A door is a listening socket that the service manager passed (named "peers", or "slot-NAME"), or
+ * one that the process before us made, or a new one.
+ */
+#ifndef IVSHMEM_DOORS_H
+#define IVSHMEM_DOORS_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "common/failure.h"
+#include "server/config.h"
+#include "server/hub.h"
+#include "server/inherited.h"
+#include "server/notify.h"
+
+struct doors;
+
+/**
+ * struct doors_setup - what the doors need; nothing of it is owned
+ * @base:      event loop
+ * @config:    paths and rights
+ * @hub:       where who comes in is admitted
+ * @store:     keeps the sockets that we make, NULL if there is none
+ * @inherited: listening sockets in it are taken
+ */
+struct doors_setup {
+    struct event_base *base;
+    const struct config *config;
+    struct hub *hub;
+    struct notify *store;
+    struct inherited *inherited;
+};
+
+/** doors_new() - open all doors. Return: 0 or a negative errno; none is open on error. */
+int doors_new(const struct doors_setup *setup, struct doors **out, struct failure *failure);
+
+/** doors_resume() - accept again: descriptors were given back, or the manager reads again */
+void doors_resume(struct doors *doors);
+
+/** doors_list() - write "NUMBER NAME" lines of the sockets, for a program that carries on */
+void doors_list(const struct doors *doors, FILE *out);
+
+/** doors_free() - close all doors, and with @remove remove the sockets that we made */
+struct doors *doors_free(struct doors *doors, bool remove);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See inherited.h.
+ */
+#include "server/inherited.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/parse.h"
+
+enum { LISTEN_FIRST = 3 }; /* SD_LISTEN_FDS_START */
+
+static int add(struct inherited *inherited, const char *name, int fd)
+{
+    struct inherited_item *items =
+        reallocarray(inherited->items, inherited->n_items + 1, sizeof(*items));
+    char *copy = strdup(name);
+
+    if (items)
+        inherited->items = items;
+    if (!items || !copy || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+        free(copy);
+        return items && copy ? -errno : -ENOMEM;
+    }
+    items[inherited->n_items++] = (struct inherited_item){.name = copy, .fd = fd};
+    return 0;
+}
+
+static uint64_t number_of(const char *variable)
+{
+    const char *text = getenv(variable);
+    uint64_t number = 0;
+
+    if (text)
+        parse_unsigned(text, 0, INT_MAX, &number);
+    return number;
+}
+
+/* From the manager: names divided by ':', descriptors from LISTEN_FIRST on in the same order. */
+static int receive_from_manager(struct inherited *inherited)
+{
+    const char *names = getenv("LISTEN_FDNAMES");
+    uint64_t count = number_of("LISTEN_FDS");
+    _cleanup_free_ char *copy = strdup(names ? names : "");
+    char *rest = copy;
+    int r = copy ? 0 : -ENOMEM;
+
+    if (number_of("LISTEN_PID") != (uint64_t)getpid())
+        return 0;
+    for (uint64_t i = 0; r == 0 && i < count; i++) {
+        const char *name = rest ? strsep(&rest, ":") : NULL;
+
+        r = add(inherited, name && *name ? name : "unknown", LISTEN_FIRST + (int)i);
+    }
+    return r;
+}
+
+/* From the program before us: lines of "NUMBER NAME". */
+static int receive_from_program(struct inherited *inherited, int list)
+{
+    _cleanup_fclose_ FILE *file = fdopen(list, "re");
+    char name[64];
+    int fd, r = 0;
+
+    if (!file)
+        return -errno;
+    rewind(file);
+    inherited->program = true;
+    while (r == 0 && fscanf(file, "%d %63s", &fd, name) == 2)
+        r = add(inherited, name, fd);
+    return r;
+}
+
+static int compare_names(const void *one, const void *other)
+{
+    return strcmp(((const struct inherited_item *)one)->name,
+                  ((const struct inherited_item *)other)->name);
+}
+
+static void drop_duplicates(struct inherited *inherited)
+{
+    for (size_t i = 1; i < inherited->n_items; i++) {
+        struct inherited_item *item = &inherited->items[i];
+
+        if (strcmp(item->name, item[-1].name) != 0)
+            continue;
+        log_warning("two descriptors came back as %s: the second is closed", item->name);
+        item->fd = close_fd(item->fd);
+    }
+}
+
+int inherited_receive(struct inherited *inherited, struct failure *failure)
+{
+    uint64_t list = number_of(INHERITED_LIST);
+    int r;
+
+    *inherited = (struct inherited){.items = NULL};
+    r = list ? receive_from_program(inherited, (int)list) : receive_from_manager(inherited);
+    unsetenv(INHERITED_LIST);
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
+    if (r < 0)
+        return failure_set(failure, -r, "cannot take over the descriptors that were passed: %s",
+                           strerror(-r));
+    if (inherited->n_items)
+        qsort(inherited->items, inherited->n_items, sizeof(*inherited->items), compare_names);
+    drop_duplicates(inherited);
+    return 0;
+}
+
+int inherited_take(struct inherited *inherited, const char *name)
+{
+    const struct inherited_item key = {.name = (char *)(uintptr_t)name};
+    struct inherited_item *item = NULL;
+
+    if (inherited->n_items)
+        item = bsearch(&key, inherited->items, inherited->n_items, sizeof(key), compare_names);
+    while (item && item > inherited->items && strcmp(item[-1].name, name) == 0)
+        item--; /* the first of several */
+    return item ? steal_fd(&item->fd) : -1;
+}
+
+void inherited_deinit(struct inherited *inherited)
+{
+    for (size_t i = 0; i < inherited->n_items; i++) {
+        close_fd(inherited->items[i].fd);
+        free(inherited->items[i].name);
+    }
+    free(inherited->items);
+    *inherited = (struct inherited){.items = NULL};
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Descriptors that this process was started with, each under a name.
+ *
+ * They come from the service manager (sd_listen_fds(3): $LISTEN_PID, $LISTEN_FDS,
+ * $LISTEN_FDNAMES), listening sockets and what was put into the descriptor store alike; or from
+ * the program that this one takes over from (reexec.h), by a list in a memfd whose number is in
+ * $IVSHMEM_INHERIT: that many names would not fit in the environment.
+ */
+#ifndef IVSHMEM_INHERITED_H
+#define IVSHMEM_INHERITED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/failure.h"
+
+#define INHERITED_LIST "IVSHMEM_INHERIT"
+
+/**
+ * struct inherited - the descriptors
+ * @items:   sorted by name; fd is -1 once it was taken
+ * @n_items: how many
+ * @program: they come from the program before us, not from the manager
+ */
+struct inherited {
+    struct inherited_item {
+        char *name;
+        int fd;
+    } * items;
+    size_t n_items;
+    bool program;
+};
+
+/**
+ * inherited_receive() - find out what there is
+ * @inherited: filled in; give it to inherited_deinit()
+ * @failure:   what is wrong with the environment
+ *
+ * The descriptors become CLOEXEC and the variables are unset. Of two with one name the second is
+ * closed, with a log line.
+ *
+ * Return: 0 or a negative errno.
+ */
+int inherited_receive(struct inherited *inherited, struct failure *failure);
+
+/** inherited_take() - take a descriptor. Return: it, owned by the caller, or -1. */
+int inherited_take(struct inherited *inherited, const char *name);
+
+/** inherited_deinit() - close what nobody took and forget the rest */
+void inherited_deinit(struct inherited *inherited);
+
+#endif

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The library against a server that is this same process, and says what the test wants it to say.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/doorbell.h"
+#include "common/fdpass.h"
+#include "ivshmem.h"
+
+enum { DEADLINE_MS = 10000, MEMORY_SIZE = 8192 };
+
+/* What the callbacks have said, one word each. */
+static char heard[4096];
+
+static char folder[] = "/tmp/ivshmem-unit-XXXXXX";
+static struct sockaddr_un address = {.sun_family = AF_UNIX};
+static int listener = -1, server = -1, descriptors_before;
+static struct ivshmem *iv;
+
+static void __attribute__((format(printf, 1, 2))) hear(const char *format, ...)
+{
+    size_t length = strlen(heard);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(heard + length, sizeof(heard) - length, format, arguments);
+    va_end(arguments);
+}
+
+static void on_connected(struct ivshmem *handle, void *context)
+{
+    assert_ptr_equal(handle, iv);
+    assert_ptr_equal(heard, context);
+    hear("connected ");
+}
+
+static void on_ready(struct ivshmem *handle, void *context)
+{
+    (void)context;
+    assert_true(ivshmem_ready(handle));
+    hear("ready ");
+}
+
+static void on_peer_joined(struct ivshmem *handle, void *context, unsigned peer)
+{
+    (void)handle;
+    (void)context;
+    hear("join-%u ", peer);
+}
+
+static void on_vector_added(struct ivshmem *handle, void *context, unsigned peer, unsigned vector)
+{
+    (void)context;
+    assert_true(ivshmem_vector_fd(handle, peer, vector) >= 0);
+    hear("vector-%u-%u ", peer, vector);
+}
+
+static void on_peer_left(struct ivshmem *handle, void *context, unsigned peer)
+{
+    (void)context;
+    assert_int_equal(-ENOENT, ivshmem_vectors(handle, peer));
+    hear("left-%u ", peer);
+}
+
+static void on_notification(struct ivshmem *handle, void *context, unsigned vector)
+{
+    (void)handle;
+    (void)context;
+    hear("rung-%u ", vector);
+}
+
+static void on_disconnected(struct ivshmem *handle, void *context, int error)
+{
+    (void)context;
+    assert_int_equal(-ENOTCONN, ivshmem_id(handle));
+    assert_int_equal(-ENOENT, ivshmem_next_peer(handle, -1));
+    hear("disconnected-%d ", -error);
+}
+
+static const struct ivshmem_callbacks callbacks = {
+    .size = sizeof(callbacks),
+    .connected = on_connected,
+    .ready = on_ready,
+    .peer_joined = on_peer_joined,
+    .vector_added = on_vector_added,
+    .peer_left = on_peer_left,
+    .notification = on_notification,
+    .disconnected = on_disconnected,
+};
+
+static int count_descriptors(void)
+{
+    DIR *entries = opendir("/proc/self/fd");
+    int count = 0;
+
+    assert_non_null(entries);
+    while (readdir(entries))
+        count++;
+    closedir(entries);
+    return count;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    descriptors_before = count_descriptors();
+    heard[0] = '\0';
+    listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listener, 4) < 0)
+        return -1;
+    return ivshmem_new(&iv, &callbacks, heard);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    iv = ivshmem_free(iv);
+    server = close_fd(server);
+    listener = close_fd(listener);
+    unlink(address.sun_path);
+    return count_descriptors() == descriptors_before ? 0 : -1;
+}
+
+static void connect_both(void)
+{
+    assert_int_equal(0, ivshmem_open(iv, address.sun_path));
+    server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(server >= 0);
+}
+
+/* Sends one message; the descriptor goes with it and is closed here. */
+static void say(int64_t value, int fd)
+{
+    assert_int_equal(0, fdpass_write(server, value, fd));
+    close_fd(fd);
+}
+
+static int new_memory(void)
+{
+    int fd = memfd_create("test", MFD_CLOEXEC);
+
+    assert_int_equal(0, ftruncate(fd, MEMORY_SIZE));
+    return fd;
+}
+
+static void greet(int id)
+{
+    say(0, -1);
+    say(id, -1);
+    say(-1, new_memory());
+}
+
+/* Dispatches until a word has been heard, and returns what the last dispatch returned. */
+static int dispatch_until(const char *word)
+{
+    struct pollfd wait = {.fd = ivshmem_fd(iv), .events = POLLIN};
+
+    while (!strstr(heard, word)) {
+        int r;
+
+        if (poll(&wait, 1, DEADLINE_MS) != 1)
+            fail_msg("waited in vain for '%s', heard '%s'", word, heard);
+        r = ivshmem_dispatch(iv);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static void whole_life(void **state)
+{
+    int peer = doorbell_new(), own = doorbell_new();
+
+    (void)state;
+    connect_both();
+    assert_int_equal(-ENOTCONN, ivshmem_id(iv));
+    assert_int_equal(-ENOTCONN, ivshmem_memory_fd(iv));
+    greet(3);
+    say(0, dup(peer));
+    say(0, doorbell_new());
+    say(3, doorbell_new());
+    assert_false(ivshmem_ready(iv));
+    say(3, dup(own));
+    assert_int_equal(0, dispatch_until("ready"));
+    assert_string_equal("connected join-0 vector-0-0 vector-0-1 vector-3-0 vector-3-1 ready ",
+                        heard);
+    assert_int_equal(3, ivshmem_id(iv));
+    assert_int_equal(MEMORY_SIZE, ivshmem_memory_size(iv));
+    assert_true(ivshmem_memory_fd(iv) >= 0);
+    assert_int_equal(0, ivshmem_next_peer(iv, -1));
+    assert_int_equal(-ENOENT, ivshmem_next_peer(iv, 0));
+
+    assert_int_equal(0, ivshmem_ring(iv, 0, 0));
+    assert_int_equal(1, doorbell_take(peer));
+    assert_int_equal(-ENOENT, ivshmem_ring(iv, 0, 2));
+    assert_non_null(strstr(ivshmem_error(iv), "vector 2"));
+    assert_int_equal(-ENOENT, ivshmem_ring(iv, 1, 0));
+    assert_int_equal(0, ivshmem_ring_all(iv));
+    assert_int_equal(1, doorbell_take(peer));
+
+    heard[0] = '\0';
+    for (int i = 0; i < 3; i++)
+        doorbell_ring(own);
+    assert_int_equal(0, dispatch_until("rung-1"));
+    say(0, -1);
+    assert_int_equal(0, dispatch_until("left-0"));
+    assert_string_equal("rung-1 left-0 ", heard);
+    close(peer);
+    close(own);
+}
+
+/* Nobody tells how many vectors there are: the table is complete once it has been quiet. */
+static void alone(void **state)
+{
+    struct timespec pause = {.tv_nsec = 60000000};
+
+    (void)state;
+    connect_both();
+    greet(0);
+    for (int i = 0; i < 6; i++) { /* longer in all than the quiet time */
+        say(0, doorbell_new());
+        nanosleep(&pause, NULL);
+        assert_int_equal(0, ivshmem_dispatch(iv));
+        assert_false(ivshmem_ready(iv));
+    }
+    assert_int_equal(0, dispatch_until("ready"));
+    assert_int_equal(6, ivshmem_vectors(iv, 0));
+}
+
+/* The doorbells that we listened on live on in other processes: they must not wake us any more. */
+static void no_wake_up_after_the_end(void **state)
+{
+    struct pollfd wait = {.events = POLLIN};
+    int own = doorbell_new();
+
+    (void)state;
+    connect_both();
+    greet(0);
+    say(0, dup(own));
+    assert_int_equal(0, dispatch_until("vector-0-0"));
+    server = close_fd(server);
+    assert_int_equal(-ECONNRESET, dispatch_until("disconnected"));
+    doorbell_ring(own);
+    wait.fd = ivshmem_fd(iv);
+    assert_int_equal(0, poll(&wait, 1, 300)); /* neither the doorbell nor the timer */
+    assert_int_equal(-ENOTCONN, ivshmem_dispatch(iv));
+    close(own);
+
+    heard[0] = '\0';
+    connect_both(); /* the same handle, a new life */
+    greet(9);
+    assert_int_equal(0, dispatch_until("connected"));
+    assert_int_equal(9, ivshmem_id(iv));
+}
+
+static void doorbells_before_messages(void **state)
+{
+    int own = doorbell_new();
+
+    (void)state;
+    connect_both();
+    greet(0);
+    say(0, dup(own));
+    assert_int_equal(0, dispatch_until("vector-0-0"));
+    heard[0] = '\0';
+    doorbell_ring(own);
+    server = close_fd(server);
+    assert_int_equal(-ECONNRESET, dispatch_until("disconnected"));
+    assert_string_equal("rung-0 disconnected-104 ", heard);
+    close(own);
+}
+
+static void refused(const char *why)
+{
+    assert_int_equal(-EPROTO, dispatch_until("disconnected"));
+    assert_non_null(strstr(ivshmem_error(iv), why));
+    server = close_fd(server);
+    heard[0] = '\0';
+}
+
+static int pipe_end(void)
+{
+    int ends[2];
+
+    assert_int_equal(0, pipe(ends));
+    close(ends[1]);
+    return ends[0];
+}
+
+static void odd_descriptors(void **state)
+{
+    (void)state;
+    connect_both();
+    say(0, -1);
+    say(1, -1);
+    say(-1, pipe_end());
+    refused("no file");
+
+    connect_both();
+    greet(1);
+    say(1, pipe_end()); /* it would wake us for ever */
+    refused("vector 0 of peer 1");
+
+    connect_both();
+    greet(1);
+    say(0, new_memory());
+    refused("no eventfd");
+
+    connect_both();
+    greet(1);
+    say(5, -1);
+    refused("peer 5");
+}
+
+static void turned_away(void **state)
+{
+    (void)state;
+    connect_both();
+    say(0, -1);
+    say(-2, -1);
+    assert_int_equal(-ECONNREFUSED, dispatch_until("disconnected"));
+    assert_string_equal("disconnected-111 ", heard);
+}
+
+static void targets(void **state)
+{
+    char path[200];
+
+    (void)state;
+    snprintf(path, sizeof(path), "unix:%s", address.sun_path);
+    assert_int_equal(0, ivshmem_open(iv, path));
+    assert_true(ivshmem_socket(iv) >= 0);
+    assert_int_equal(-EINVAL, ivshmem_open(iv, "pci:0000:00:04.0"));
+    assert_int_equal(-ENOTCONN, ivshmem_socket(iv)); /* the old connection is given up */
+    assert_int_equal(-EINVAL, ivshmem_open(iv, "unix:"));
+    assert_int_equal(-EINVAL, ivshmem_open(iv, ""));
+    assert_int_equal(-ENOENT, ivshmem_open(iv, "/nowhere/a:b"));
+    assert_non_null(strstr(ivshmem_error(iv), "/nowhere/a:b"));
+    memset(path, 'x', sizeof(path));
+    path[108] = '\0';
+    assert_int_equal(-ENAMETOOLONG, ivshmem_open(iv, path));
+}
+
+/* A server that does not accept must not make us wait. */
+static void full_queue(void **state)
+{
+    int fds[16], count = 0;
+
+    (void)state;
+    while (count < 16) {
+        fds[count] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (connect(fds[count++], (struct sockaddr *)&address, sizeof(address)) < 0)
+            break;
+    }
+    assert_int_equal(-EAGAIN, ivshmem_open(iv, address.sun_path));
+    while (count > 0)
+        close(fds[--count]);
+}
+
+static void callbacks_of_another_size(void **state)
+{
+    struct ivshmem_callbacks other = {.size = 1};
+    struct ivshmem *handle = NULL;
+
+    (void)state;
+    assert_int_equal(-EINVAL, ivshmem_new(&handle, &other, NULL));
+    assert_null(handle);
+    assert_int_equal(0, ivshmem_new(&handle, NULL, NULL));
+    assert_null(ivshmem_free(handle));
+    assert_null(ivshmem_free(NULL));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(whole_life),
+        TEST(alone),
+        TEST(no_wake_up_after_the_end),
+        TEST(doorbells_before_messages),
+        TEST(odd_descriptors),
+        TEST(turned_away),
+        TEST(targets),
+        TEST(full_queue),
+        TEST(callbacks_of_another_size),
+    };
+    int failed;
+
+    if (!mkdtemp(folder))
+        return 1;
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", folder);
+    alarm(60); /* should anything here ever wait */
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    rmdir(folder);
+    return failed;
+}
