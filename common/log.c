@@ -181,7 +181,7 @@ bool log_limit_pass(struct log_limit *limit)
 
         *limit = (struct log_limit){.window_start = now.tv_sec};
         if (suppressed)
-            log_notice("%u more lines like the next one were left out", suppressed);
+            log_warning("%u more lines like the next one were left out", suppressed);
     }
     if (limit->written >= LOG_LIMIT_BURST) {
         limit->suppressed++;

@@ -21,9 +21,8 @@ enum {
 int option_set_switch(void *config, const struct option_spec *spec, const char *value,
                       struct failure *failure)
 {
-    (void)value;
     (void)failure;
-    *(bool *)((char *)config + spec->offset) = true;
+    *(bool *)((char *)config + spec->offset) = !value || strcmp(value, "no") != 0;
     return 0;
 }
 
@@ -183,7 +182,7 @@ static int set_switch(const struct parse *parse, const struct option_spec *spec,
     if (!value || strcmp(value, "yes") == 0)
         return set_option(parse, spec, NULL);
     if (strcmp(value, "no") == 0)
-        return 0; /* every switch is off unless somebody turns it on */
+        return set_option(parse, spec, value);
     return failure_set(parse->failure, EINVAL, "option %s: '%s' is neither yes nor no", spec->name,
                        value);
 }
@@ -222,14 +221,17 @@ int options_parse_file(const struct option_spec *table, const char *path, void *
     _cleanup_fclose_ FILE *file = fopen(path, "re");
     _cleanup_free_ char *line = NULL;
     size_t room = 0;
+    ssize_t length;
     unsigned number = 0;
 
     if (!file)
         return failure_set(failure, errno, "cannot open %s: %s", path, strerror(errno));
-    while (errno = 0, getline(&line, &room, file) >= 0) {
+    while (errno = 0, (length = getline(&line, &room, file)) >= 0) {
         struct failure cause = {.text = ""};
         const struct parse parse = {table, config, given, &cause};
-        int r = parse_line(&parse, line);
+        int r = strlen(line) == (size_t)length
+                    ? parse_line(&parse, line)
+                    : failure_set(&cause, EINVAL, "there is a NUL byte in it");
 
         number++;
         if (r < 0)

@@ -21,7 +21,8 @@ struct option_spec;
  * typedef option_set_fn - put the value of one option into the configuration
  * @config: the program's config structure
  * @spec:   the option
- * @value:  text of the value; NULL for a switch, or where an optional value is not given
+ * @value:  text of the value; NULL for a switch that is on, or where an optional value is not
+ *          given; "no" for a switch that a file turns off
  * @failure: what is wrong with @value, without the option's name, which the caller adds
  *
  * Return: 0 or a negative errno.
@@ -59,7 +60,7 @@ struct option_spec {
     unsigned flags;
 };
 
-option_set_fn option_set_switch; /* the bool at the offset becomes true */
+option_set_fn option_set_switch; /* the bool at the offset: true, or false for "no" */
 option_set_fn option_set_string; /* the owned char * at the offset, not empty */
 
 /**

@@ -53,86 +53,82 @@ int set_mode(void *config, const struct option_spec *spec, const char *value,
     return 0;
 }
 
-static int find_user(const char *name, uid_t *uid, struct failure *failure)
+/* Knows the names of users or of groups. Return: whether there is that one. */
+typedef bool look_up_fn(const char *name, uint32_t *id);
+
+static bool look_up_user(const char *name, uint32_t *id)
 {
-    const struct passwd *entry;
+    const struct passwd *entry = getpwnam(name);
+
+    if (entry)
+        *id = entry->pw_uid;
+    return entry;
+}
+
+static bool look_up_group(const char *name, uint32_t *id)
+{
+    const struct group *entry = getgrnam(name);
+
+    if (entry)
+        *id = entry->gr_gid;
+    return entry;
+}
+
+static int find_id(const char *name, look_up_fn *look_up, uint32_t *id, struct failure *failure)
+{
     uint64_t number;
 
-    if (parse_unsigned(name, 0, UINT32_MAX - 1, &number) == 0) {
-        *uid = (uid_t)number;
-        return 0;
-    }
-    entry = getpwnam(name);
-    if (!entry)
-        return failure_set(failure, EINVAL, "there is no user '%s'", name);
-    *uid = entry->pw_uid;
+    if (parse_unsigned(name, 0, UINT32_MAX - 1, &number) == 0)
+        *id = (uint32_t)number;
+    else if (!look_up(name, id))
+        return failure_set(failure, EINVAL, "there is no %s '%s'",
+                           look_up == look_up_user ? "user" : "group", name);
     return 0;
 }
 
-static int find_group(const char *name, gid_t *gid, struct failure *failure)
+/* Adds a list of names to at most ACCESS_IDS_MAX that are there. */
+static int add_ids(const char *names, look_up_fn *look_up, uint32_t *ids, size_t *count,
+                   struct failure *failure)
 {
-    const struct group *entry;
-    uint64_t number;
+    _cleanup_free_ char *list = strdup(names);
+    char *rest = list, *name;
+    int r = list ? 0 : out_of_memory(failure);
 
-    if (parse_unsigned(name, 0, UINT32_MAX - 1, &number) == 0) {
-        *gid = (gid_t)number;
-        return 0;
+    while (r == 0 && (name = strsep(&rest, ","))) {
+        if (*count == ACCESS_IDS_MAX)
+            return failure_set(failure, E2BIG, "more than %d of them", ACCESS_IDS_MAX);
+        r = find_id(name, look_up, &ids[*count], failure);
+        *count += r == 0;
     }
-    entry = getgrnam(name);
-    if (!entry)
-        return failure_set(failure, EINVAL, "there is no group '%s'", name);
-    *gid = entry->gr_gid;
-    return 0;
+    return r;
 }
 
 int set_user(void *config, const struct option_spec *spec, const char *value,
              struct failure *failure)
 {
-    return find_user(value, member(config, spec), failure);
+    return find_id(value, look_up_user, member(config, spec), failure);
 }
 
 int set_group(void *config, const struct option_spec *spec, const char *value,
               struct failure *failure)
 {
-    return find_group(value, member(config, spec), failure);
+    return find_id(value, look_up_group, member(config, spec), failure);
 }
 
 int set_allow_uid(void *config, const struct option_spec *spec, const char *value,
                   struct failure *failure)
 {
     struct access *access = member(config, spec);
-    _cleanup_free_ char *list = strdup(value);
-    char *rest = list, *name;
 
-    if (!list)
-        return out_of_memory(failure);
-    while ((name = strsep(&rest, ","))) {
-        if (access->n_uids == ACCESS_IDS_MAX)
-            return failure_set(failure, E2BIG, "more than %d users", ACCESS_IDS_MAX);
-        if (find_user(name, &access->uids[access->n_uids], failure) < 0)
-            return -EINVAL;
-        access->n_uids++;
-    }
-    return 0;
+    return add_ids(value, look_up_user, access->uids, &access->n_uids, failure);
 }
 
 int set_allow_gid(void *config, const struct option_spec *spec, const char *value,
                   struct failure *failure)
 {
     struct access *access = member(config, spec);
-    _cleanup_free_ char *list = strdup(value);
-    char *rest = list, *name;
 
-    if (!list)
-        return out_of_memory(failure);
-    while ((name = strsep(&rest, ","))) {
-        if (access->n_gids == ACCESS_IDS_MAX)
-            return failure_set(failure, E2BIG, "more than %d groups", ACCESS_IDS_MAX);
-        if (find_group(name, &access->gids[access->n_gids], failure) < 0)
-            return -EINVAL;
-        access->n_gids++;
-    }
-    return 0;
+    return add_ids(value, look_up_group, access->gids, &access->n_gids, failure);
 }
 
 int set_log_level(void *config, const struct option_spec *spec, const char *value,
@@ -219,11 +215,12 @@ int set_size(void *config, const struct option_spec *spec, const char *value,
 int set_no_reserve(void *config, const struct option_spec *spec, const char *value,
                    struct failure *failure)
 {
-    (void)spec;
-    (void)value;
-    (void)failure;
-    ((struct config *)config)->region.reserve = false;
-    return 0;
+    bool off;
+    const struct option_spec to_off = {.name = spec->name};
+    int r = option_set_switch(&off, &to_off, value, failure);
+
+    ((struct config *)config)->region.reserve = !off;
+    return r;
 }
 
 int set_hugetlb(void *config, const struct option_spec *spec, const char *value,
@@ -233,7 +230,8 @@ int set_hugetlb(void *config, const struct option_spec *spec, const char *value,
 
     (void)spec;
     region->hugetlb = true;
-    if (value && (parse_size(value, &region->huge_page) < 0 || !is_power_of_two(region->huge_page)))
+    if (value && (parse_size(value, &region->huge_page) < 0 || !is_power_of_two(region->huge_page) ||
+                  region->huge_page <= (uint64_t)sysconf(_SC_PAGESIZE)))
         return failure_set(failure, EINVAL, "'%s' is not a size of huge pages, like 2M or 1G",
                            value);
     return 0;

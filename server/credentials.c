@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -25,6 +26,24 @@ static void read_command(pid_t pid, char command[COMMAND_SIZE])
     command[strcspn(command, "\n")] = '\0';
 }
 
+/* The kernel gives all groups or none: a longer list is read whole, and its beginning kept. */
+static void read_groups(int sock, struct credentials *who)
+{
+    socklen_t size = sizeof(who->groups);
+    _cleanup_free_ gid_t *all = NULL;
+
+    who->n_groups = 0;
+    if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, who->groups, &size) == 0) {
+        who->n_groups = size / sizeof(gid_t);
+        return;
+    }
+    all = errno == ERANGE ? malloc(size) : NULL; /* it has said how long the list is */
+    if (!all || getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, all, &size) < 0)
+        return;
+    memcpy(who->groups, all, sizeof(who->groups));
+    who->n_groups = CREDENTIALS_GROUPS_MAX;
+}
+
 int credentials_read(int sock, struct credentials *who)
 {
     struct ucred peer;
@@ -35,10 +54,7 @@ int credentials_read(int sock, struct credentials *who)
     who->pid = peer.pid;
     who->uid = peer.uid;
     who->gid = peer.gid;
-    size = sizeof(who->groups);
-    if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, who->groups, &size) < 0)
-        size = 0; /* an old kernel, or more groups than we look at: the primary one counts */
-    who->n_groups = size / sizeof(who->groups[0]);
+    read_groups(sock, who);
     read_command(peer.pid, who->command);
     return 0;
 }

@@ -141,15 +141,13 @@ static int clear_path(const struct listener *listener, const struct sockaddr_un 
                                              listener->path, strerror(errno));
     if (!S_ISSOCK(status.st_mode))
         return failure_set(failure, EEXIST,
-                           "%s exists and is not a socket: remove it, or choose "
-                           "another path with --socket",
+                           "%s exists and is not a socket: remove it, or choose another path",
                            listener->path);
     r = probe_socket(address);
     if (r == -EADDRINUSE)
         return failure_set(failure, EADDRINUSE,
                            "socket %s belongs to another program that is "
-                           "running: stop it, or choose another path with "
-                           "--socket",
+                           "running: stop it, or choose another path",
                            listener->path);
     if (r < 0)
         return failure_set(failure, -r, "cannot find out whether socket %s is in use: %s",
@@ -260,7 +258,7 @@ int listener_new(struct event_base *base, const char *path, const struct socket_
     if (!*path || strlen(path) >= room)
         return failure_set(failure, ENAMETOOLONG,
                            "socket path '%s' has %zu characters and may have 1 to %zu: choose "
-                           "another with --socket",
+                           "another",
                            path, strlen(path), room - 1);
     listener = listener_alloc(on_accept, argument);
     if (!listener)

@@ -163,7 +163,7 @@ static void rate_limit(void **state)
     limit.window_start -= 2;
     log_limited(&limit, LOG_WARNING, "again");
     snprintf(expected, sizeof(expected),
-             "test: notice: %d more lines like the next one were left out\n"
+             "test: warning: %d more lines like the next one were left out\n"
              "test: warning: again\n",
              51);
     written(expected);

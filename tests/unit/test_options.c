@@ -218,7 +218,11 @@ static void file_switches(void **state)
     assert_true(values.quiet);
     assert_int_equal(0, parse_file("quiet = no\n"));
     assert_false(values.quiet);
-    assert_null(given[QUIET]);
+    assert_string_equal("no", given[QUIET]);
+    assert_int_equal(0, parse_file("quiet = yes\nquiet = no\n"));
+    assert_false(values.quiet); /* the last word counts */
+    assert_int_equal(0, parse_file("quiet = no\nquiet\n"));
+    assert_true(values.quiet);
     refused(parse_file("quiet = maybe\n"), "option quiet: 'maybe' is neither yes nor no");
     refused(parse_file("quiet =\n"), "option quiet: '' is neither yes nor no");
 }
