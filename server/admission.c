@@ -139,14 +139,16 @@ static int make_seat(struct hub *hub, struct seat **out)
     return r;
 }
 
-int admission_seat(struct hub *hub, const struct slot *slot, struct seat **out,
-                   struct failure *failure)
+int admission_seat(struct hub *hub, struct slot *slot, struct seat **out, struct failure *failure)
 {
     int r;
 
     if (slot) {
+        r = slot->seat ? 0 : hub_seat_slot(hub, slot);
         *out = slot->seat;
-        return 0;
+        return r == 0 ? 0
+                      : failure_set(failure, -r, "slot %s cannot have peer ID %u: %s", slot->name,
+                                    slot->id, strerror(-r));
     }
     *out = hub_is_short_of_ids(hub) || !has_descriptors_for_seat(hub) ? seats_vacant(&hub->seats)
                                                                       : NULL;

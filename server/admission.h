@@ -37,8 +37,7 @@ int admission_check(struct hub *hub, int sock, const struct slot *slot, struct c
  *
  * Return: 0 or a negative errno.
  */
-int admission_seat(struct hub *hub, const struct slot *slot, struct seat **out,
-                   struct failure *failure);
+int admission_seat(struct hub *hub, struct slot *slot, struct seat **out, struct failure *failure);
 
 /**
  * admission_peer() - make the peer, and room for its ID in everybody's tables

@@ -61,6 +61,7 @@ int batch_send(struct batch *batch, int sock)
 void batch_recorded(struct batch *batch)
 {
     __atomic_store_n(&batch->in_flight, 0, __ATOMIC_RELEASE);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* what is written next is of another batch */
 }
 
 unsigned batch_progress(const struct batch *batch)

@@ -230,8 +230,9 @@ int set_hugetlb(void *config, const struct option_spec *spec, const char *value,
 
     (void)spec;
     region->hugetlb = true;
-    if (value && (parse_size(value, &region->huge_page) < 0 || !is_power_of_two(region->huge_page) ||
-                  region->huge_page <= (uint64_t)sysconf(_SC_PAGESIZE)))
+    if (value &&
+        (parse_size(value, &region->huge_page) < 0 || !is_power_of_two(region->huge_page) ||
+         region->huge_page <= (uint64_t)sysconf(_SC_PAGESIZE)))
         return failure_set(failure, EINVAL, "'%s' is not a size of huge pages, like 2M or 1G",
                            value);
     return 0;

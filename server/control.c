@@ -22,6 +22,8 @@ static void end_session(struct control *control, struct session *session, const 
                     "it %s",
                     WHO(&session->who), why);
     control_forget(session);
+    if (control->reexecuting == session)
+        control->reexecuting = NULL;
     if (session->state == SESSION_STREAM)
         control->n_streams--;
     TAILQ_REMOVE(&control->sessions, session, link);
@@ -116,14 +118,24 @@ static void on_accept(void *argument, int sock)
     close_fd(sock);
 }
 
+/* The socket is the manager's, or that of the program before us, or a new one. */
 static int open_socket(struct control *control, struct failure *failure)
 {
     const struct config *config = control->setup.config;
+    struct inherited *inherited = control->setup.inherited;
+    struct event_base *base = control->setup.base;
     int r = config_control_path(config, &control->path, failure);
+    int fd = r == 0 ? inherited_take_any(inherited, CONTROL_NAME) : -1;
 
+    if (fd >= 0)
+        r = listener_inherit(base, fd, inherited->program ? control->path : NULL, on_accept,
+                             control, &control->listener, failure);
+    else if (r == 0)
+        r = listener_new(base, control->path, &config->control_rights, on_accept, control,
+                         &control->listener, failure);
     if (r == 0)
-        r = listener_new(control->setup.base, control->path, &config->control_rights, on_accept,
-                         control, &control->listener, failure);
+        return listener_open(control->listener, failure);
+    close_fd(fd);
     return r;
 }
 
@@ -184,6 +196,27 @@ struct control *control_free(struct control *control)
     free(control->folder);
     free(control);
     return NULL;
+}
+
+void control_list(const struct control *control, FILE *out)
+{
+    if (control)
+        fprintf(out, "%d %s\n", listener_fd(control->listener), CONTROL_NAME);
+}
+
+void control_reexec_decided(struct control *control, const char *reason)
+{
+    struct session *session = control ? control->reexecuting : NULL;
+
+    if (!session)
+        return;
+    control->reexecuting = NULL;
+    if (reason) {
+        control_cannot_reexec(session, reason);
+        return;
+    }
+    session_reply(session, NULL);
+    session_flush(session);
 }
 
 void control_resume(struct control *control)

@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "server/config.h"
 #include "server/hub.h"
+#include "server/inherited.h"
 #include "server/region.h"
 #include "server/ringer.h"
 #include "server/session.h"
@@ -29,18 +30,26 @@ enum {
 
 TAILQ_HEAD(session_list, session);
 
+#define CONTROL_NAME "control" /* of a socket that is passed on, FileDescriptorName= */
+
 /**
  * struct control_setup - what the control socket shows and steers; nothing of it is owned
  * @base:   event loop
  * @config: the configuration; its control_access may change between two events
  * @hub:    the peers
  * @region: the memory
+ * @inherited: a listening socket CONTROL_NAME in it is taken
+ * @reexec: begins to execute the program again; control_reexec_decided() is called at its end
+ * @argument: its first argument
  */
 struct control_setup {
     struct event_base *base;
     const struct config *config;
     struct hub *hub;
     const struct region *region;
+    struct inherited *inherited;
+    int (*reexec)(void *argument, struct failure *failure);
+    void *argument;
 };
 
 /**
@@ -56,6 +65,7 @@ struct control_setup {
  * @n_sessions: how many
  * @n_streams:  how many of them listen to what happens
  * @watcher:    our ear at the hub's witness
+ * @reexecuting: who waits to hear how Reexec ends, NULL for nobody
  * @trouble:    limits the log lines about clients
  */
 struct control {
@@ -68,6 +78,7 @@ struct control {
     struct session_list sessions;
     unsigned n_sessions, n_streams;
     struct watcher watcher;
+    struct session *reexecuting;
     struct log_limit trouble;
 };
 
@@ -84,6 +95,16 @@ int control_new(const struct control_setup *setup, struct control **out, struct 
 
 /** control_free() - hang up on the clients and remove the socket. Takes NULL, returns NULL. */
 struct control *control_free(struct control *control);
+
+/** control_list() - write a "NUMBER NAME" line of the socket, for a next program; may be NULL */
+void control_list(const struct control *control, FILE *out);
+
+/**
+ * control_reexec_decided() - answer a call of Reexec
+ * @control: may be NULL
+ * @reason:  why the program is not executed; NULL when it is about to be
+ */
+void control_reexec_decided(struct control *control, const char *reason);
 
 /** control_resume() - accept again after a pause: descriptors were given back. Takes NULL. */
 void control_resume(struct control *control);

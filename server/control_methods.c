@@ -238,6 +238,27 @@ static void disconnect(struct control *control, struct session *session, const c
     session_reply(session, NULL);
 }
 
+void control_cannot_reexec(struct session *session, const char *reason)
+{
+    cJSON *parameters = cJSON_CreateObject();
+
+    add_name(parameters, "reason", reason);
+    session_error(session, OURS "CannotReexec", parameters);
+}
+
+static void reexec(struct control *control, struct session *session, const cJSON *parameters)
+{
+    struct failure failure = {.text = ""};
+
+    (void)parameters;
+    log_notice("executing again, asked for through the control socket (" WHO_FORMAT ")",
+               WHO(&session->who));
+    if (control->setup.reexec(control->setup.argument, &failure) < 0)
+        control_cannot_reexec(session, failure.text);
+    else
+        control->reexecuting = session;
+}
+
 static void get_log_level(struct control *control, struct session *session, const cJSON *parameters)
 {
     cJSON *reply = cJSON_CreateObject();
@@ -327,6 +348,7 @@ const struct control_method control_methods[] = {
     {OURS "Disconnect", disconnect, {"peer"}, false},
     {OURS "GetLogLevel", get_log_level, {NULL}, false},
     {OURS "SetLogLevel", set_log_level, {"level"}, false},
+    {OURS "Reexec", reexec, {NULL}, false},
     {OURS "Monitor", monitor, {NULL}, true},
     {NULL, NULL, {NULL}, false},
 };

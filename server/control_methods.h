@@ -78,6 +78,9 @@ void control_refuse(struct session *session, const char *parameter);
 /** control_no_such_peer() - answer that there is no such peer */
 void control_no_such_peer(struct session *session, unsigned peer);
 
+/** control_cannot_reexec() - answer that the program is not executed again, and why */
+void control_cannot_reexec(struct session *session, const char *reason);
+
 /* In control_ring.c. */
 control_method_fn control_ring;
 

@@ -7,8 +7,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "server/listener.h"
 #include "server/store.h"
 
@@ -18,6 +21,7 @@ enum { DOOR_NAME_SIZE = 64 };
  * struct door - one socket
  * @slot:     whose it is, NULL for the peers' common one
  * @name:     what a program that carries on finds it by
+ * @fresh:    the socket is yet to be made
  */
 struct door {
     struct hub *hub;
@@ -25,6 +29,7 @@ struct door {
     struct slot *slot;
     struct listener *listener;
     char name[DOOR_NAME_SIZE];
+    bool fresh;
 };
 
 struct doors {
@@ -61,16 +66,56 @@ static bool is_ready(void *argument)
     return notify_barrier(door->store, on_taken, door) < 0;
 }
 
+static socklen_t address_of(int sock, struct sockaddr_un *address)
+{
+    socklen_t length = sizeof(*address);
+
+    *address = (struct sockaddr_un){.sun_family = AF_UNSPEC};
+    return getsockname(sock, (struct sockaddr *)address, &length) < 0 ? 0 : length;
+}
+
+/* Our own socket, as it was kept; not if the configuration has another path for it by now. */
+static int take_own(const struct doors_setup *setup, const struct door *door, const char *path)
+{
+    int fd = inherited_take(setup->inherited, door->name);
+    struct sockaddr_un address;
+
+    if (fd < 0 || (address_of(fd, &address) > 0 &&
+                   strncmp(address.sun_path, path, sizeof(address.sun_path)) == 0))
+        return fd;
+    log_notice("the socket %.108s is closed: it is %s now", address.sun_path, path);
+    if (setup->store)
+        notify_remove(setup->store, door->name);
+    close_fd(fd);
+    return -1;
+}
+
+/* Sockets of slots that the configuration has no more. */
+static void drop_strangers(const struct doors_setup *setup)
+{
+    for (size_t i = 0; i < setup->inherited->n_items; i++) {
+        struct inherited_item *item = &setup->inherited->items[i];
+        unsigned number;
+        int length = 0;
+
+        if (item->fd < 0 || sscanf(item->name, "l%5x%n", &number, &length) != 1 || length != 6)
+            continue;
+        if (setup->store)
+            notify_remove(setup->store, item->name);
+        item->fd = close_fd(item->fd);
+    }
+}
+
 static int open_inherited(const struct doors_setup *setup, struct door *door, const char *path,
                           const char *manager_name, struct failure *failure)
 {
-    int fd = inherited_take(setup->inherited, manager_name), r;
+    int fd = inherited_take_any(setup->inherited, manager_name), r;
 
     if (fd >= 0) {
         snprintf(door->name, sizeof(door->name), "%s", manager_name);
         path = NULL; /* the manager made it, and removes it */
     } else {
-        fd = inherited_take(setup->inherited, door->name);
+        fd = take_own(setup, door, path);
     }
     if (fd < 0)
         return -ENOENT;
@@ -80,7 +125,7 @@ static int open_inherited(const struct doors_setup *setup, struct door *door, co
     return r;
 }
 
-static int open_door(const struct doors_setup *setup, struct door *door, struct failure *failure)
+static int place_door(const struct doors_setup *setup, struct door *door, struct failure *failure)
 {
     const struct config *config = setup->config;
     const struct slot *slot = door->slot;
@@ -95,12 +140,10 @@ static int open_door(const struct doors_setup *setup, struct door *door, struct 
     snprintf(manager_name, sizeof(manager_name), slot ? "slot-%s" : "peers",
              slot ? slot->name : "");
     r = open_inherited(setup, door, path, manager_name, failure);
-    if (r == -ENOENT) {
+    door->fresh = r == -ENOENT;
+    if (door->fresh)
         r = listener_new(setup->base, path, &config->rights, on_accept, door, &door->listener,
                          failure);
-        if (r == 0 && setup->store)
-            r = notify_store(setup->store, door->name, listener_fd(door->listener));
-    }
     if (r == 0)
         listener_set_ready(door->listener, is_ready);
     return r;
@@ -119,18 +162,47 @@ int doors_new(const struct doors_setup *setup, struct doors **out, struct failur
     for (size_t i = 0; r == 0 && i < count; i++) {
         struct door *door = &doors->items[doors->n_items++];
 
-        *door = (struct door){.hub = setup->hub, .store = setup->store};
+        *door = (struct door){.store = setup->store};
         /* The common one last: who sees it finds all the others there. */
         door->slot = i < count - 1 ? &setup->config->slots[i] : NULL;
-        store_name_listener(door->name, (unsigned)i);
-        r = open_door(setup, door, failure);
+        store_name_listener(door->name, door->slot ? door->slot->id + 1 : 0);
+        r = place_door(setup, door, failure);
     }
     if (r < 0) {
         doors_free(doors, true);
         return r;
     }
+    drop_strangers(setup);
     *out = doors;
     return 0;
+}
+
+int doors_open(struct doors *doors, struct hub *hub, struct failure *failure)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < doors->n_items; i++) {
+        struct door *door = &doors->items[i];
+
+        door->hub = hub;
+        r = listener_open(door->listener, failure);
+        if (r == 0 && door->fresh && door->store)
+            r = notify_store(door->store, door->name, listener_fd(door->listener));
+    }
+    return r;
+}
+
+/* An accepted socket has the address of the one that it was accepted on. */
+struct slot *doors_slot(const struct doors *doors, int sock)
+{
+    struct sockaddr_un address, other;
+    socklen_t length = address_of(sock, &address);
+
+    for (size_t i = 0; i < doors->n_items; i++)
+        if (address_of(listener_fd(doors->items[i].listener), &other) == length &&
+            memcmp(&other, &address, length) == 0)
+            return doors->items[i].slot;
+    return NULL;
 }
 
 void doors_resume(struct doors *doors)

@@ -24,20 +24,41 @@ struct doors;
  * struct doors_setup - what the doors need; nothing of it is owned
  * @base:      event loop
  * @config:    paths and rights
- * @hub:       where who comes in is admitted
  * @store:     keeps the sockets that we make, NULL if there is none
  * @inherited: listening sockets in it are taken
  */
 struct doors_setup {
     struct event_base *base;
     const struct config *config;
-    struct hub *hub;
     struct notify *store;
     struct inherited *inherited;
 };
 
-/** doors_new() - open all doors. Return: 0 or a negative errno; none is open on error. */
+/**
+ * doors_new() - take the places of all doors, and see that nothing is in the way
+ *
+ * Return: 0 or a negative errno.
+ */
 int doors_new(const struct doors_setup *setup, struct doors **out, struct failure *failure);
+
+/**
+ * doors_open() - make the sockets that were not inherited, and let in who comes
+ * @doors:   the doors
+ * @hub:     where who comes is admitted
+ * @failure: says what went wrong
+ *
+ * Return: 0 or a negative errno.
+ */
+int doors_open(struct doors *doors, struct hub *hub, struct failure *failure);
+
+/**
+ * doors_slot() - which slot somebody has come for
+ * @doors: the doors
+ * @sock:  a connection that was accepted, by this process or one before it
+ *
+ * Return: the slot, NULL if it came by the common door or one that is no more.
+ */
+struct slot *doors_slot(const struct doors *doors, int sock);
 
 /** doors_resume() - accept again: descriptors were given back, or the manager reads again */
 void doors_resume(struct doors *doors);

@@ -118,34 +118,51 @@ static void on_retry(evutil_socket_t fd, short what, void *argument)
         hub_wake(hub, peer);
 }
 
-/* The soft limit is raised to the hard one: every doorbell is a descriptor. */
-static uint64_t raise_descriptor_limit(void)
+/*
+ * The soft limit is raised to the hard one: every doorbell is a descriptor. Not with a store: the
+ * next process starts with the soft limit as it was and all that is stored, and has to fit.
+ */
+static uint64_t descriptor_limit(bool raise)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return 1024;
+    if (!raise)
+        return limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
         getrlimit(RLIMIT_NOFILE, &limit);
     return limit.rlim_cur;
 }
 
+int hub_seat_slot(struct hub *hub, struct slot *slot)
+{
+    struct seat *seat;
+    int r = seats_add(&hub->seats, (int)slot->id, hub->n_vectors, &seat);
+
+    if (r == 0 && hub->store && (r = store_seat(hub->store, seat)) < 0)
+        seats_remove(&hub->seats, seat);
+    if (r < 0)
+        return r;
+    seats_pin(&hub->seats, seat);
+    slot->seat = seat;
+    return 0;
+}
+
 int hub_seat_slots(struct hub *hub, struct failure *failure)
 {
     for (size_t i = 0; i < hub->n_slots; i++) {
         struct slot *slot = &hub->slots[i];
-        int r;
+        int r = slot->seat ? 0 : hub_seat_slot(hub, slot);
 
-        if (slot->seat)
-            continue;
-        r = seats_add(&hub->seats, (int)slot->id, hub->n_vectors, &slot->seat);
-        if (r == 0 && hub->store)
-            r = store_seat(hub->store, slot->seat);
-        if (r < 0)
+        if (r == -EEXIST)
+            log_error("slot %s is closed: peer ID %u was given to somebody before there was such "
+                      "a slot",
+                      slot->name, slot->id);
+        else if (r < 0)
             return failure_set(failure, -r, "cannot make the doorbells of slot %s: %s", slot->name,
                                strerror(-r));
-        seats_pin(&hub->seats, slot->seat);
     }
     return 0;
 }
@@ -166,10 +183,11 @@ int hub_new(const struct hub_setup *setup, struct hub **out, struct failure *fai
     hub->n_slots = setup->n_slots;
     hub->state = setup->state;
     hub->store = setup->store;
+    hub->trial = setup->trial;
     hub->seats.records = hub->state->file->seats;
     hub->seats.order = &hub->state->file->head.last_order;
     hub->reserved_ids = RESERVE_STEP - 1;
-    hub->fd_limit = raise_descriptor_limit();
+    hub->fd_limit = descriptor_limit(!hub->store);
     witness_init(&hub->witness);
     if (hub->store && hub->fd_limit > STORE_MAX)
         hub->fd_limit = STORE_MAX;

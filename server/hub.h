@@ -40,6 +40,7 @@ TAILQ_HEAD(peer_list, peer);
  * @seats:     the truth about who is there
  * @state:     where everything is remembered; not owned
  * @store:     the manager that keeps descriptors for us, NULL if there is none; not owned
+ * @trial:     only to find out whether the state can be restored: nothing happens to the peers
  * @n_vectors: doorbells of each peer
  * @memory_fd: descriptor of the memory that peers are given; not owned
  * @slots:     pinned seats; not owned
@@ -69,6 +70,7 @@ struct hub {
     struct seats seats;
     struct state *state;
     struct notify *store;
+    bool trial;
     unsigned n_vectors;
     int memory_fd;
     struct slot *slots;
@@ -96,6 +98,7 @@ struct hub_setup {
     const struct access *access;
     struct state *state;
     struct notify *store;
+    bool trial;
     unsigned n_vectors;
     int memory_fd;
     struct slot *slots;
@@ -113,9 +116,18 @@ struct hub_setup {
 int hub_new(const struct hub_setup *setup, struct hub **out, struct failure *failure);
 
 /**
+ * hub_seat_slot() - make the seat of a slot
+ *
+ * Return: 0, -EEXIST when its ID belongs to somebody already, or another negative errno.
+ */
+int hub_seat_slot(struct hub *hub, struct slot *slot);
+
+/**
  * hub_seat_slots() - make the seats of those slots that have none
  * @hub:     the hub
  * @failure: says what is missing
+ *
+ * A slot whose ID a restored peer has stays closed until that has left and is forgotten.
  *
  * Return: 0 or a negative errno.
  */

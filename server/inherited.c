@@ -85,15 +85,13 @@ static int compare_names(const void *one, const void *other)
                   ((const struct inherited_item *)other)->name);
 }
 
-static void drop_duplicates(struct inherited *inherited)
+static void mark_ambiguous(struct inherited *inherited)
 {
     for (size_t i = 1; i < inherited->n_items; i++) {
         struct inherited_item *item = &inherited->items[i];
 
-        if (strcmp(item->name, item[-1].name) != 0)
-            continue;
-        log_warning("two descriptors came back as %s: the second is closed", item->name);
-        item->fd = close_fd(item->fd);
+        if (strcmp(item->name, item[-1].name) == 0)
+            item->ambiguous = item[-1].ambiguous = true;
     }
 }
 
@@ -113,20 +111,40 @@ int inherited_receive(struct inherited *inherited, struct failure *failure)
                            strerror(-r));
     if (inherited->n_items)
         qsort(inherited->items, inherited->n_items, sizeof(*inherited->items), compare_names);
-    drop_duplicates(inherited);
+    mark_ambiguous(inherited);
     return 0;
+}
+
+static struct inherited_item *find(const struct inherited *inherited, const char *name)
+{
+    const struct inherited_item key = {.name = (char *)(uintptr_t)name};
+
+    return inherited->n_items
+               ? bsearch(&key, inherited->items, inherited->n_items, sizeof(key), compare_names)
+               : NULL;
 }
 
 int inherited_take(struct inherited *inherited, const char *name)
 {
-    const struct inherited_item key = {.name = (char *)(uintptr_t)name};
-    struct inherited_item *item = NULL;
+    struct inherited_item *item = find(inherited, name);
 
-    if (inherited->n_items)
-        item = bsearch(&key, inherited->items, inherited->n_items, sizeof(key), compare_names);
-    while (item && item > inherited->items && strcmp(item[-1].name, name) == 0)
-        item--; /* the first of several */
+    if (item && item->ambiguous) {
+        log_warning("several descriptors came back as %s: none is believed", name);
+        return -1;
+    }
     return item ? steal_fd(&item->fd) : -1;
+}
+
+int inherited_take_any(struct inherited *inherited, const char *name)
+{
+    const struct inherited_item *end = inherited->items + inherited->n_items;
+    struct inherited_item *item = find(inherited, name);
+
+    while (item && item > inherited->items && strcmp(item[-1].name, name) == 0)
+        item--;
+    while (item && item < end && item->fd < 0 && strcmp(item->name, name) == 0)
+        item++;
+    return item && item < end && strcmp(item->name, name) == 0 ? steal_fd(&item->fd) : -1;
 }
 
 void inherited_deinit(struct inherited *inherited)

@@ -19,7 +19,7 @@
 
 /**
  * struct inherited - the descriptors
- * @items:   sorted by name; fd is -1 once it was taken
+ * @items:   sorted by name; fd is -1 once it was taken; with @ambiguous, another has the same name
  * @n_items: how many
  * @program: they come from the program before us, not from the manager
  */
@@ -27,6 +27,7 @@ struct inherited {
     struct inherited_item {
         char *name;
         int fd;
+        bool ambiguous;
     } * items;
     size_t n_items;
     bool program;
@@ -37,15 +38,23 @@ struct inherited {
  * @inherited: filled in; give it to inherited_deinit()
  * @failure:   what is wrong with the environment
  *
- * The descriptors become CLOEXEC and the variables are unset. Of two with one name the second is
- * closed, with a log line.
+ * The descriptors become CLOEXEC and the variables are unset.
  *
  * Return: 0 or a negative errno.
  */
 int inherited_receive(struct inherited *inherited, struct failure *failure);
 
-/** inherited_take() - take a descriptor. Return: it, owned by the caller, or -1. */
+/**
+ * inherited_take() - take a descriptor
+ * @inherited: what there is
+ * @name:      its name, which it must have alone: of two, nobody knows which is the right one
+ *
+ * Return: the descriptor, owned by the caller, or -1.
+ */
 int inherited_take(struct inherited *inherited, const char *name);
+
+/** inherited_take_any() - the same for a name that several may have: one after the other */
+int inherited_take_any(struct inherited *inherited, const char *name);
 
 /** inherited_deinit() - close what nobody took and forget the rest */
 void inherited_deinit(struct inherited *inherited);

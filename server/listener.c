@@ -27,6 +27,7 @@ enum {
 
 /**
  * struct listener - see listener.h
+ * @rights:     who may connect, for a socket that is yet to be made
  * @path:       for messages
  * @directory:  where the socket is; the path may mean something else by the time it is removed
  * @name:       the socket's name there
@@ -39,6 +40,8 @@ enum {
  * @waiting:    whoever takes care of connections is not ready
  */
 struct listener {
+    struct event_base *base;
+    struct socket_rights rights;
     char *path;
     int directory;
     char *name;
@@ -128,12 +131,22 @@ static int probe_socket(const struct sockaddr_un *address)
     return errno == ECONNREFUSED ? 0 : errno == EPROTOTYPE ? -EADDRINUSE : -errno;
 }
 
-/* Removes what a crashed server left at our path, and nothing else. */
-static int clear_path(const struct listener *listener, const struct sockaddr_un *address,
-                      struct failure *failure)
+static struct sockaddr_un address_of(const struct listener *listener)
 {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    memcpy(address.sun_path, listener->path, strlen(listener->path) + 1);
+    return address;
+}
+
+/* Whether nothing is at our path but, at most, what a crashed server left: then *stale is set. */
+static int check_path(const struct listener *listener, bool *stale, struct failure *failure)
+{
+    const struct sockaddr_un address = address_of(listener);
     struct stat status;
     int r;
+
+    *stale = false;
 
     if (fstatat(listener->directory, listener->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0
@@ -143,7 +156,7 @@ static int clear_path(const struct listener *listener, const struct sockaddr_un 
         return failure_set(failure, EEXIST,
                            "%s exists and is not a socket: remove it, or choose another path",
                            listener->path);
-    r = probe_socket(address);
+    r = probe_socket(&address);
     if (r == -EADDRINUSE)
         return failure_set(failure, EADDRINUSE,
                            "socket %s belongs to another program that is "
@@ -152,6 +165,17 @@ static int clear_path(const struct listener *listener, const struct sockaddr_un 
     if (r < 0)
         return failure_set(failure, -r, "cannot find out whether socket %s is in use: %s",
                            listener->path, strerror(-r));
+    *stale = true;
+    return 0;
+}
+
+static int clear_path(const struct listener *listener, struct failure *failure)
+{
+    bool stale;
+    int r = check_path(listener, &stale, failure);
+
+    if (r < 0 || !stale)
+        return r;
     if (unlinkat(listener->directory, listener->name, 0) < 0)
         return failure_set(failure, errno, "cannot remove the stale socket %s: %s", listener->path,
                            strerror(errno));
@@ -181,18 +205,15 @@ static int bind_with_rights(struct listener *listener, const struct sockaddr_un 
     return listen(listener->fd, SOMAXCONN) < 0 ? -errno : 0;
 }
 
-static int open_socket(struct listener *listener, const struct socket_rights *rights,
-                       struct failure *failure)
+static int open_socket(struct listener *listener, struct failure *failure)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int r;
+    const struct sockaddr_un address = address_of(listener);
+    int r = clear_path(listener, failure);
 
-    memcpy(address.sun_path, listener->path, strlen(listener->path) + 1);
-    r = clear_path(listener, &address, failure);
     if (r < 0)
         return r;
     listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    r = listener->fd < 0 ? -errno : bind_with_rights(listener, &address, rights);
+    r = listener->fd < 0 ? -errno : bind_with_rights(listener, &address, &listener->rights);
     if (r < 0)
         return failure_set(failure, -r, "cannot listen on %s: %s", listener->path, strerror(-r));
     return 0;
@@ -223,7 +244,8 @@ static int open_place(struct listener *listener, const char *path, struct failur
     return lockfile_acquire(&listener->lock, listener->directory, lock_name, what, failure);
 }
 
-static struct listener *listener_alloc(listener_accept_fn *on_accept, void *argument)
+static struct listener *listener_alloc(struct event_base *base, listener_accept_fn *on_accept,
+                                       void *argument)
 {
     struct listener *listener = calloc(1, sizeof(*listener));
 
@@ -231,16 +253,17 @@ static struct listener *listener_alloc(listener_accept_fn *on_accept, void *argu
         *listener = (struct listener){.directory = -1,
                                       .fd = -1,
                                       .lock = LOCKFILE_INIT,
+                                      .base = base,
                                       .on_accept = on_accept,
                                       .argument = argument};
     return listener;
 }
 
-static int watch(struct listener *listener, struct event_base *base, struct failure *failure)
+static int watch(struct listener *listener, struct failure *failure)
 {
     listener->acceptable =
-        event_new(base, listener->fd, EV_READ | EV_PERSIST, on_acceptable, listener);
-    listener->resume = evtimer_new(base, on_resume, listener);
+        event_new(listener->base, listener->fd, EV_READ | EV_PERSIST, on_acceptable, listener);
+    listener->resume = evtimer_new(listener->base, on_resume, listener);
     if (!listener->path || !listener->acceptable || !listener->resume ||
         event_add(listener->acceptable, NULL) < 0)
         return failure_set(failure, ENOMEM, "cannot watch socket %s", listener->path);
@@ -253,6 +276,7 @@ int listener_new(struct event_base *base, const char *path, const struct socket_
 {
     const size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path);
     struct listener *listener;
+    bool stale;
     int r;
 
     if (!*path || strlen(path) >= room)
@@ -260,20 +284,26 @@ int listener_new(struct event_base *base, const char *path, const struct socket_
                            "socket path '%s' has %zu characters and may have 1 to %zu: choose "
                            "another",
                            path, strlen(path), room - 1);
-    listener = listener_alloc(on_accept, argument);
+    listener = listener_alloc(base, on_accept, argument);
     if (!listener)
         return failure_set(failure, ENOMEM, "out of memory");
+    listener->rights = *rights;
     r = open_place(listener, path, failure);
     if (r == 0)
-        r = open_socket(listener, rights, failure);
-    if (r == 0)
-        r = watch(listener, base, failure);
+        r = check_path(listener, &stale, failure);
     if (r < 0) {
         listener_free(listener, true);
         return r;
     }
     *out = listener;
     return 0;
+}
+
+int listener_open(struct listener *listener, struct failure *failure)
+{
+    int r = listener->fd < 0 ? open_socket(listener, failure) : 0;
+
+    return r < 0 ? r : watch(listener, failure);
 }
 
 /* Whether a descriptor is what listener_inherit() wants. Sets it non-blocking: managers do not. */
@@ -298,25 +328,20 @@ int listener_inherit(struct event_base *base, int fd, const char *path,
                      listener_accept_fn *on_accept, void *argument, struct listener **out,
                      struct failure *failure)
 {
-    struct listener *listener = listener_alloc(on_accept, argument);
+    struct listener *listener = listener_alloc(base, on_accept, argument);
     int r = listener ? check_inherited(fd, failure) : failure_set(failure, ENOMEM, "out of memory");
 
-    if (r == 0 && path) {
+    if (r == 0 && path)
         r = open_place(listener, path, failure);
-        fstatat(listener->directory, listener->name, &listener->bound, AT_SYMLINK_NOFOLLOW);
-    } else if (r == 0) {
-        listener->path = strdup("the manager's socket");
-    }
-    if (r == 0) {
-        listener->fd = fd;
-        r = watch(listener, base, failure);
-    }
+    else if (r == 0 && !(listener->path = strdup("the manager's socket")))
+        r = failure_set(failure, ENOMEM, "out of memory");
     if (r < 0) {
-        if (listener)
-            listener->fd = -1;
         listener_free(listener, false);
         return r;
     }
+    if (path)
+        fstatat(listener->directory, listener->name, &listener->bound, AT_SYMLINK_NOFOLLOW);
+    listener->fd = fd;
     *out = listener;
     return 0;
 }

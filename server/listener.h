@@ -46,7 +46,7 @@ struct socket_rights {
 };
 
 /**
- * listener_new() - make a socket and listen
+ * listener_new() - take a place for a socket: lock it, and see that nothing is in the way
  * @base:      event loop
  * @path:      where; copied
  * @rights:    who may connect
@@ -60,6 +60,15 @@ struct socket_rights {
 int listener_new(struct event_base *base, const char *path, const struct socket_rights *rights,
                  listener_accept_fn *on_accept, void *argument, struct listener **out,
                  struct failure *failure);
+
+/**
+ * listener_open() - make the socket, if it was not inherited, and accept
+ * @listener: as listener_new() or listener_inherit() made it
+ * @failure:  says what went wrong
+ *
+ * Return: 0 or a negative errno.
+ */
+int listener_open(struct listener *listener, struct failure *failure);
 
 /**
  * listener_inherit() - listen on a socket that exists: of the service manager, or of the process

@@ -21,12 +21,12 @@ static int serve(struct config *config, int argc, char **argv, struct launch *la
     struct server *server = NULL;
     int r = server_new(config, argc, argv, &server, &failure);
 
-    if (r == 0 && !config->foreground && carries_on) {
+    if (r == 0 && !config->foreground && carries_on)
         launch_resume(launch, config->pid_file);
-    } else if (r == 0 && !config->foreground) {
+    else if (r == 0 && !config->foreground)
         r = launch_ready(launch, config->pid_file, &failure);
+    if (r == 0 && !config->foreground)
         log_open(LOG_TO_SYSLOG, "ivshmem-server");
-    }
     if (r < 0)
         fprintf(stderr, "ivshmem-server: %s\n", failure.text);
     else

@@ -72,6 +72,11 @@ bool notify_writable(const struct notify *notify)
     return !notify->active || notify->outbox.gone || outbox_writable(&notify->outbox);
 }
 
+bool notify_idle(const struct notify *notify)
+{
+    return !notify->active || TAILQ_EMPTY(&notify->outbox.queue);
+}
+
 static int post(struct notify *notify, const char *text, int fd)
 {
     struct message *message = message_new(text, fd, false);
@@ -84,26 +89,19 @@ static int post(struct notify *notify, const char *text, int fd)
 
 /* ---- text ---- */
 
-/* How much of a line decides that it replaces an older one: 0 for none. */
-static size_t same_length(const char *text)
+static bool is_status(const char *text)
 {
-    if (strchr(text, '\n'))
-        return 0;
-    if (strncmp(text, STATUS, strlen(STATUS)) == 0)
-        return strlen(STATUS);
-    return strcmp(text, PING) == 0 ? strlen(PING) : 0;
+    return strncmp(text, STATUS, strlen(STATUS)) == 0 && !strchr(text, '\n');
 }
 
-static struct message *find_older(struct notify *notify, const char *text)
+static struct message *find_status(struct notify *notify)
 {
-    size_t length = same_length(text);
     struct message *message;
 
-    if (length > 0)
-        TAILQ_FOREACH (message, &notify->outbox.queue, link) {
-            if (strncmp(message->text, text, length) == 0 && same_length(message->text) == length)
-                return message;
-        }
+    TAILQ_FOREACH (message, &notify->outbox.queue, link) {
+        if (is_status(message->text))
+            return message;
+    }
     return NULL;
 }
 
@@ -123,7 +121,7 @@ int notify_text(struct notify *notify, const char *format, ...)
         text = NULL; /* undefined after an error */
         return -ENOMEM;
     }
-    older = find_older(notify, text);
+    older = is_status(text) ? find_status(notify) : NULL;
     if (!older)
         return post(notify, text, -1);
     free(older->text);
@@ -292,11 +290,19 @@ static socklen_t manager_address(struct sockaddr_un *address)
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 }
 
+/* A ping must not wait behind thousands of descriptors to be stored, nor may pings pile up. */
 static void on_ping(evutil_socket_t fd, short what, void *argument)
 {
+    struct notify *notify = argument;
+    struct message *message = TAILQ_FIRST(&notify->outbox.queue);
+
     (void)fd;
     (void)what;
-    notify_text(argument, PING);
+    if (message && strcmp(message->text, PING) == 0)
+        return;
+    message = message_new(PING, -1, false);
+    if (message)
+        outbox_hurry(&notify->outbox, message);
 }
 
 /* Starts the pings that the manager wants to see, two in the time that it allows for one. */

@@ -97,6 +97,9 @@ int notify_remove(struct notify *notify, const char *name);
  */
 int notify_barrier(struct notify *notify, notify_done_fn *done, void *argument);
 
+/** notify_idle() - whether nothing is queued */
+bool notify_idle(const struct notify *notify);
+
 /**
  * notify_writable() - whether the next message would not have to wait for a busy manager
  * @notify: the sender

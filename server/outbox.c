@@ -132,14 +132,24 @@ static void flush(struct outbox *outbox, int limit)
         event_del(outbox->writable);
 }
 
+/* What is first can try at once; while others wait, so does an event. */
+static void try_first(struct outbox *outbox, const struct message *message)
+{
+    outbox->n_fds += message->fd >= 0;
+    if (TAILQ_FIRST(&outbox->queue) == message && !outbox->gone)
+        flush(outbox, 1);
+}
+
 void outbox_post(struct outbox *outbox, struct message *message)
 {
-    bool idle = TAILQ_EMPTY(&outbox->queue);
-
     TAILQ_INSERT_TAIL(&outbox->queue, message, link);
-    outbox->n_fds += message->fd >= 0;
-    if (idle && !outbox->gone)
-        flush(outbox, 1);
+    try_first(outbox, message);
+}
+
+void outbox_hurry(struct outbox *outbox, struct message *message)
+{
+    TAILQ_INSERT_HEAD(&outbox->queue, message, link);
+    try_first(outbox, message);
 }
 
 bool outbox_writable(const struct outbox *outbox)

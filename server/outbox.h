@@ -98,6 +98,13 @@ void message_free(struct message *message);
  */
 void outbox_post(struct outbox *outbox, struct message *message);
 
+/**
+ * outbox_hurry() - send a message before those that wait
+ * @outbox:  the outbox
+ * @message: owned by the outbox
+ */
+void outbox_hurry(struct outbox *outbox, struct message *message);
+
 /** outbox_drop() - take back a message of the queue, and free it */
 void outbox_drop(struct outbox *outbox, struct message *message);
 

@@ -142,16 +142,17 @@ static void execute(const struct reexec *reexec, int list, char *trial_variable)
 /* The trial said yes. On return from here nothing has happened. */
 static void become(struct reexec *reexec)
 {
+    _cleanup_close_ int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     _cleanup_close_ int list = make_list(reexec, reexec->setup.state(reexec->setup.argument));
 
-    if (list >= 0) {
+    if (list >= 0 && here >= 0) {
         log_notice("executing %s", reexec->program);
         execute(reexec, list, NULL);
         set_cloexec(list, FD_CLOEXEC);
     }
     log_error("cannot execute %s: %s; going on as before", reexec->program, strerror(errno));
-    if (chdir("/") < 0)
-        log_error("cannot change to /: %s", strerror(errno));
+    if (here >= 0 && fchdir(here) < 0)
+        log_error("cannot change the directory back: %s", strerror(errno));
 }
 
 /* Return: whether the child ended well. It is killed if it has not ended. */
@@ -168,6 +169,25 @@ static bool end_trial(struct reexec *reexec)
         continue;
     reexec->trial = 0;
     return strncmp(reexec->answer, "yes", 3) == 0;
+}
+
+/* The trial is over: with a yes this process becomes the program, if now is a good moment. */
+static void decide(struct reexec *reexec, bool yes)
+{
+    const char *reason = "it did not answer";
+
+    reexec->answer[strcspn(reexec->answer, "\n")] = '\0';
+    if (yes && reexec->setup.may(reexec->setup.argument)) {
+        reexec->setup.decided(reexec->setup.argument, NULL);
+        become(reexec);
+        return;
+    }
+    if (yes)
+        reason = "not now: the service manager has not yet taken what was sent to it";
+    else if (reexec->length)
+        reason = reexec->answer;
+    log_error("%s cannot carry on, this one does: %s", reexec->program, reason);
+    reexec->setup.decided(reexec->setup.argument, reason);
 }
 
 static void on_answered(evutil_socket_t pipe, short what, void *argument)
@@ -187,13 +207,7 @@ static void on_answered(evutil_socket_t pipe, short what, void *argument)
             }
         }
     }
-    if (end_trial(reexec)) {
-        become(reexec);
-        return;
-    }
-    reexec->answer[strcspn(reexec->answer, "\n")] = '\0';
-    log_error("%s cannot carry on, this one does: %s", reexec->program,
-              what & EV_TIMEOUT ? "no answer" : reexec->answer);
+    decide(reexec, end_trial(reexec));
 }
 
 static int fork_trial(struct reexec *reexec, int list, int answer_fd)

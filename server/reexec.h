@@ -25,16 +25,21 @@ struct reexec;
  * @argv:      arguments for the program, as main() got them
  * @list:      writes "NUMBER NAME" lines of all descriptors to hand on; @state_fd is that of
  *             the state, which is a copy in the trial
+ * @may:       whether now is a good moment: nothing that this process alone knows would be lost
  * @copy:      makes the copy of the state; returns a descriptor or a negative errno
  * @state:     returns the descriptor of the state itself
- * @argument:  first argument of all three
+ * @decided:   the trial is over: @reason is why the program cannot carry on, NULL when it is
+ *             about to be executed
+ * @argument:  first argument of them all
  */
 struct reexec_setup {
     struct event_base *base;
     char **argv;
     void (*list)(void *argument, int state_fd, FILE *out);
+    bool (*may)(void *argument);
     int (*copy)(void *argument);
     int (*state)(void *argument);
+    void (*decided)(void *argument, const char *reason);
     void *argument;
 };
 

@@ -170,7 +170,8 @@ static int make_named(struct region *region, const struct region_setup *setup,
     if (region->fd < 0)
         return region->fd;
     r = link_name(region, verdict == VERDICT_REPLACE);
-    region->remove = r == 0; /* made just now: goes again if the rest fails, whatever is asked */
+    region->made = r == 0;
+    region_undo(region); /* until the rest has gone well, whatever is asked */
     if (r == 0)
         return 0;
     region->fd = close_fd(region->fd);
@@ -341,6 +342,11 @@ static void remove_name(const struct region *region)
     if (fstatat(region->directory, region->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         status.st_ino == region->status.st_ino && status.st_dev == region->status.st_dev)
         unlinkat(region->directory, region->name, 0);
+}
+
+void region_undo(struct region *region)
+{
+    region->remove = region->made;
 }
 
 void region_keep(struct region *region)

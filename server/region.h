@@ -66,6 +66,7 @@ struct region_setup {
  * @status:    device and inode that the name leads to
  * @lock:      .NAME.lock beside it
  * @reserve:   its pages are to be there
+ * @made:      the object is new, made by this process
  * @remove:    the name is removed at the end
  */
 struct region {
@@ -76,7 +77,7 @@ struct region {
     char *name;
     struct stat status;
     struct lockfile lock;
-    bool reserve, remove;
+    bool reserve, made, remove;
 };
 
 /**
@@ -100,6 +101,10 @@ int region_new(const struct region_setup *setup, struct region **out, struct fai
  */
 int region_inherit(const struct region_setup *setup, int fd, struct region **out,
                    struct failure *failure);
+
+/** region_undo() - the start has failed: when the region is freed, what it made goes, the rest
+ * stays */
+void region_undo(struct region *region);
 
 /** region_keep() - leave the name when the region is freed: another process carries on with it */
 void region_keep(struct region *region);

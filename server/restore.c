@@ -52,7 +52,8 @@ static void recover_batch(struct hub *hub)
         log_debug("%u messages to peer %u were sent and not recorded", sent, batch->peer);
         announce_recover(&file->peers[batch->peer], batch->effects, sent);
     }
-    batch_init(batch); /* its pointers were those of another process */
+    batch_recorded(batch); /* first: a kill while it is laid out anew must not leave half of it */
+    batch_init(batch);     /* its pointers were those of another process */
 }
 
 /* Takes a seat's doorbells; all or none. Return: 0, -ENOENT, or -ENOMEM. */
@@ -87,6 +88,19 @@ static bool was_begun_only(const struct state_seat *record)
     return record->phase == SEAT_VACANT && !record->order && !record->pinned;
 }
 
+/*
+ * A seat is about to be removed. The record of who sits there stays until its connection was ended
+ * (give_up_peer()); that of a newcomer who was only promised the seat is none of a peer.
+ */
+static void give_up_seat(struct hub *hub, unsigned id)
+{
+    struct state_seat *record = &hub->state->file->seats[id];
+
+    if (record->phase == SEAT_VACANT)
+        state_forget_peer(hub->state, id);
+    record->phase = SEAT_LEAVING;
+}
+
 static int restore_seats(struct hub *hub, struct inherited *inherited)
 {
     for (unsigned id = 0; id < STATE_IDS; id++) {
@@ -97,12 +111,12 @@ static int restore_seats(struct hub *hub, struct inherited *inherited)
         if (record->phase == SEAT_ABSENT)
             continue;
         if (record->phase > SEAT_LEAVING || was_begun_only(record))
-            record->phase = SEAT_LEAVING;
+            give_up_seat(hub, id);
         if (record->phase == SEAT_LEAVING)
             continue;
         r = take_doorbells(hub, inherited, id, &doorbells);
         if (r == -ENOENT)
-            record->phase = SEAT_LEAVING;
+            give_up_seat(hub, id);
         else if (r == 0)
             r = seats_restore(&hub->seats, id, doorbells, hub->n_vectors, &seat);
         free(doorbells);
@@ -114,9 +128,34 @@ static int restore_seats(struct hub *hub, struct inherited *inherited)
     return seats_put_in_order(&hub->seats);
 }
 
+/* The descriptors of a trial are copies of live ones: nothing is done to those. */
+static void hang_up(const struct hub *hub, int sock)
+{
+    if (!hub->trial)
+        shutdown(sock, SHUT_RDWR);
+}
+
+/* Whoever sat in a seat that is given up was greeted, and must not come back as a newcomer. */
+static void give_up_peer(struct hub *hub, struct inherited *inherited, unsigned id)
+{
+    const struct state_peer *record = &hub->state->file->peers[id];
+    char name[STORE_NAME_SIZE];
+    int sock;
+
+    if (!record->serial)
+        return;
+    store_name_socket(name, record->serial);
+    sock = inherited_take(inherited, name);
+    if (sock >= 0 && is_peer_socket(sock, record->pid))
+        hang_up(hub, sock);
+    close_fd(sock);
+    if (hub->store)
+        store_forget_socket(hub->store, record->serial);
+}
+
 /* Ends what remove_seat() had begun, on the records: all who were told have to hear of the leave.
  */
-static void finish_leaving(struct hub *hub)
+static void finish_leaving(struct hub *hub, struct inherited *inherited)
 {
     struct state_file *file = hub->state->file;
 
@@ -133,6 +172,7 @@ static void finish_leaving(struct hub *hub)
             if (record->current == (int32_t)id)
                 record->current = -1;
         }
+        give_up_peer(hub, inherited, id);
         state_forget_peer(hub->state, id);
         file->seats[id] = (struct state_seat){.phase = SEAT_ABSENT};
         if (hub->store)
@@ -151,8 +191,11 @@ static int restore_peer(struct hub *hub, struct inherited *inherited, struct sea
 
     store_name_socket(name, record->serial);
     sock = inherited_take(inherited, name);
-    if (sock < 0 || !is_peer_socket(sock, record->pid) || credentials_read(sock, &who) < 0)
+    if (sock < 0 || !is_peer_socket(sock, record->pid) || credentials_read(sock, &who) < 0) {
+        if (hub->store)
+            store_forget_socket(hub->store, record->serial);
         return -ENOENT;
+    }
     r = peer_new(hub, sock, &who, &peer);
     if (r < 0)
         return r;
@@ -168,7 +211,7 @@ static int restore_peer(struct hub *hub, struct inherited *inherited, struct sea
         log_error("what peer %u was told makes no sense: it is given up", seat->id);
         record->current = -1;
         record->greeted = 0;
-        shutdown(peer->sock, SHUT_RDWR);
+        hang_up(hub, peer->sock);
         r = announce_restore(&peer->announce, record, &hub->seats, seat, hub->memory_fd);
     }
     return r;
@@ -212,6 +255,21 @@ static void restore_slots(struct hub *hub)
     }
 }
 
+/* Doorbells of seats that are no more. Other names are not ours to judge. */
+static void drop_orphans(struct hub *hub, struct inherited *inherited)
+{
+    for (size_t i = 0; i < inherited->n_items; i++) {
+        struct inherited_item *item = &inherited->items[i];
+
+        if (item->fd < 0 || strspn(item->name, "0123456789abcdef") != STORE_NAME_SIZE - 1)
+            continue;
+        log_debug("nobody's doorbell %s is dropped", item->name);
+        if (hub->store)
+            notify_remove(hub->store, item->name);
+        item->fd = close_fd(item->fd);
+    }
+}
+
 int restore_hub(struct hub *hub, struct inherited *inherited, struct failure *failure)
 {
     int r;
@@ -219,7 +277,8 @@ int restore_hub(struct hub *hub, struct inherited *inherited, struct failure *fa
     recover_batch(hub);
     r = restore_seats(hub, inherited);
     if (r == 0) {
-        finish_leaving(hub);
+        finish_leaving(hub, inherited);
+        drop_orphans(hub, inherited); /* before new seats are stored under the same names */
         r = restore_peers(hub, inherited);
     }
     if (r < 0)
@@ -238,16 +297,7 @@ static void drop_lost(struct hub *hub)
     }
 }
 
-/* A newcomer that was promised a slot's seat still wants that one. */
-static struct slot *slot_of(const struct hub *hub, unsigned serial)
-{
-    for (size_t i = 0; i < hub->n_slots; i++)
-        if (!hub->slots[i].holder && hub->state->file->peers[hub->slots[i].id].serial == serial)
-            return &hub->slots[i];
-    return NULL;
-}
-
-static void admit_waiting(struct hub *hub, struct inherited *inherited)
+static void admit_waiting(struct hub *hub, struct inherited *inherited, const struct doors *doors)
 {
     for (size_t i = 0; i < inherited->n_items; i++) {
         struct inherited_item *item = &inherited->items[i];
@@ -258,9 +308,9 @@ static void admit_waiting(struct hub *hub, struct inherited *inherited)
         if (item->fd < 0 || sscanf(item->name, "s%6x%n", &serial, &length) != 1 || length != 7)
             continue;
         sock = steal_fd(&item->fd);
-        if (is_peer_socket(sock, 0) && recv(sock, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 &&
-            errno == EAGAIN) {
-            hub_admit(hub, sock, serial, slot_of(hub, serial));
+        if (!item->ambiguous && is_peer_socket(sock, 0) &&
+            recv(sock, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN) {
+            hub_admit(hub, sock, serial, doors_slot(doors, sock));
             continue;
         }
         if (hub->store)
@@ -269,26 +319,10 @@ static void admit_waiting(struct hub *hub, struct inherited *inherited)
     }
 }
 
-/* Doorbells of seats that are no more. Other names are not ours to judge. */
-static void drop_orphans(struct hub *hub, struct inherited *inherited)
-{
-    for (size_t i = 0; i < inherited->n_items; i++) {
-        struct inherited_item *item = &inherited->items[i];
-
-        if (item->fd < 0 || strspn(item->name, "0123456789abcdef") != STORE_NAME_SIZE - 1)
-            continue;
-        log_debug("nobody's doorbell %s is dropped", item->name);
-        if (hub->store)
-            notify_remove(hub->store, item->name);
-        item->fd = close_fd(item->fd);
-    }
-}
-
-void restore_end(struct hub *hub, struct inherited *inherited)
+void restore_end(struct hub *hub, struct inherited *inherited, const struct doors *doors)
 {
     drop_lost(hub);
-    drop_orphans(hub, inherited);
-    admit_waiting(hub, inherited);
+    admit_waiting(hub, inherited, doors);
     hub_wake_idle(hub);
 }
 

@@ -13,6 +13,7 @@
 #define IVSHMEM_RESTORE_H
 
 #include "common/failure.h"
+#include "server/doors.h"
 #include "server/hub.h"
 #include "server/inherited.h"
 
@@ -22,7 +23,7 @@
  * @inherited: what came back; what belongs to the hub is taken
  * @failure:   what is missing
  *
- * Nothing is sent, nobody is hung up on, before restore_end().
+ * Nothing is sent before restore_end(). In a trial (struct hub) the descriptors stay as they are.
  *
  * Return: 0, or a negative errno when it cannot be done at all.
  */
@@ -31,9 +32,10 @@ int restore_hub(struct hub *hub, struct inherited *inherited, struct failure *fa
 /**
  * restore_end() - drop who was lost, admit who was waiting, tell everybody what is new
  * @hub:       the restored hub
- * @inherited: sockets in it are admitted, orphans dropped from the store
+ * @inherited: sockets in it are admitted
+ * @doors:     tell which slot each of them has come for
  */
-void restore_end(struct hub *hub, struct inherited *inherited);
+void restore_end(struct hub *hub, struct inherited *inherited, const struct doors *doors);
 
 /**
  * restore_abandon() - what was left cannot be restored: hang up on its peers and drop it all

@@ -129,15 +129,50 @@ static int watch_signals(struct server *server, struct failure *failure)
     return 0;
 }
 
+/* Whether the configuration asks for something else than what is there. */
+static bool has_changed(const struct config *config, const struct state_head *head)
+{
+    const bool rounded = config->region.directory || config->region.hugetlb;
+
+    return config->n_vectors != head->n_vectors ||
+           (!rounded && config->region.size != head->memory_size);
+}
+
 /* What is connected decides: a change of these needs a start with nobody there. */
 static void prefer_state(struct config *config, const struct state_head *head)
 {
-    if (config->n_vectors != head->n_vectors || config->region.size != head->memory_size)
+    if (has_changed(config, head))
         log_warning("peers are connected with %u vectors and %llu bytes: these stay until a start "
                     "with none",
                     head->n_vectors, (unsigned long long)head->memory_size);
     config->n_vectors = head->n_vectors;
     config->region.size = head->memory_size;
+}
+
+/* Maps state and memory, if they can be carried on with. */
+static int adopt(struct server *server, int *state, int *memory, struct failure *failure)
+{
+    struct region_setup setup = server->config->region;
+    const struct state_head *head;
+    int r = state_open(&server->state, *state, failure);
+
+    if (r < 0)
+        return r;
+    steal_fd(state);
+    head = &server->state.file->head;
+    if (has_changed(server->config, head) && !state_has_peers(&server->state)) {
+        r = failure_set(failure, ESTALE, "the configuration has changed, and nobody is connected");
+    } else {
+        setup.size = head->memory_size;
+        r = region_inherit(&setup, *memory, &server->region, failure);
+    }
+    if (r < 0) {
+        state_deinit(&server->state);
+        return r;
+    }
+    steal_fd(memory);
+    prefer_state(server->config, head);
+    return 0;
 }
 
 /* Return: 0 with state and memory of the process before us, or a negative errno. */
@@ -152,19 +187,9 @@ static int recall(struct server *server, struct failure *failure)
     if (state < 0 || memory < 0)
         return failure_set(failure, EPROTO, "the %s did not come back",
                            state < 0 ? "state" : "memory");
-    r = state_open(&server->state, state, failure);
-    if (r < 0)
-        return r;
-    steal_fd(&state);
-    prefer_state(server->config, &server->state.file->head);
-    r = region_inherit(&server->config->region, memory, &server->region, failure);
-    if (r < 0) {
-        state_deinit(&server->state);
-        return r;
-    }
-    steal_fd(&memory);
-    server->restored = true;
-    return 0;
+    r = adopt(server, &state, &memory, failure);
+    server->restored = r == 0;
+    return r;
 }
 
 static int make_anew(struct server *server, struct failure *failure)
@@ -189,7 +214,9 @@ static int make_memory(struct server *server, struct failure *failure)
     struct failure why = {.text = ""};
     int r = recall(server, &why);
 
-    if (r < 0 && r != -ENOENT)
+    if (r == -ESTALE)
+        log_notice("starting anew: %s", why.text);
+    else if (r < 0 && r != -ENOENT)
         log_error("what another process left cannot be restored, starting anew: %s", why.text);
     if (r < 0) {
         if (r != -ENOENT)
@@ -227,12 +254,11 @@ static int make_hub(struct server *server, struct failure *failure)
     return 0;
 }
 
-static int open_doors(struct server *server, struct failure *failure)
+static int place_doors(struct server *server, struct failure *failure)
 {
     const struct doors_setup setup = {
         .base = server->base,
         .config = server->config,
-        .hub = server->hub,
         .store = server->stored ? server->notify : NULL,
         .inherited = &server->inherited,
     };
@@ -247,7 +273,13 @@ static void list_descriptors(void *argument, int state_fd, FILE *out)
 
     fprintf(out, "%d %s\n%d %s\n", state_fd, STORE_STATE, server->region->fd, STORE_MEMORY);
     doors_list(server->doors, out);
+    control_list(server->control, out);
     hub_list(server->hub, out);
+}
+
+static bool may_reexec(void *argument)
+{
+    return notify_idle(((struct server *)argument)->notify);
 }
 
 static int copy_state(void *argument)
@@ -260,14 +292,26 @@ static int state_fd(void *argument)
     return ((struct server *)argument)->state.fd;
 }
 
+static void on_decided(void *argument, const char *reason)
+{
+    control_reexec_decided(((struct server *)argument)->control, reason);
+}
+
+static int begin_reexec(void *argument, struct failure *failure)
+{
+    return reexec_begin(((struct server *)argument)->reexec, failure);
+}
+
 static int prepare_reexec(struct server *server, struct failure *failure)
 {
     const struct reexec_setup setup = {
         .base = server->base,
         .argv = server->argv,
         .list = list_descriptors,
+        .may = may_reexec,
         .copy = copy_state,
         .state = state_fd,
+        .decided = on_decided,
         .argument = server,
     };
 
@@ -300,7 +344,7 @@ static int store_and_tell(struct server *server, struct failure *failure)
     if (r < 0)
         return failure_set(failure, -r, "cannot talk to the service manager: %s", strerror(-r));
     if (server->restored) {
-        restore_end(server->hub, &server->inherited);
+        restore_end(server->hub, &server->inherited, server->doors);
         log_notice("carrying on with %u peers", server->hub->n_peers);
     }
     state_settled(&server->state);
@@ -315,7 +359,10 @@ static int make_views(struct server *server, struct failure *failure)
     const struct control_setup control = {.base = server->base,
                                           .config = server->config,
                                           .hub = server->hub,
-                                          .region = server->region};
+                                          .region = server->region,
+                                          .inherited = &server->inherited,
+                                          .reexec = begin_reexec,
+                                          .argument = server};
     const struct metrics_setup metrics = {.base = server->base,
                                           .config = server->config,
                                           .hub = server->hub,
@@ -326,6 +373,22 @@ static int make_views(struct server *server, struct failure *failure)
         r = metrics_new(&metrics, &server->metrics, failure);
     server->hub->reserved =
         (server->control ? CONTROL_DESCRIPTORS : 0) + (server->metrics ? METRICS_DESCRIPTORS : 0);
+    return r;
+}
+
+/* What fails here is not the state's fault, and does not count as an attempt to restore it. */
+static int open_up(struct server *server, struct failure *failure)
+{
+    int r = prepare_reexec(server, failure);
+
+    if (r == 0)
+        r = doors_open(server->doors, server->hub, failure);
+    if (r == 0)
+        r = make_views(server, failure);
+    if (r == 0)
+        r = store_and_tell(server, failure);
+    if (r < 0)
+        state_settled(&server->state);
     return r;
 }
 
@@ -340,18 +403,12 @@ static int set_up(struct server *server, struct failure *failure)
     if (r < 0)
         return r;
     server->stored = server->config->fd_store && notify_active(server->notify);
-    r = make_memory(server, failure);
+    r = place_doors(server, failure); /* first: where we cannot serve, no memory is touched */
+    if (r == 0)
+        r = make_memory(server, failure);
     if (r == 0)
         r = make_hub(server, failure);
-    if (r == 0)
-        r = prepare_reexec(server, failure);
-    if (r == 0)
-        r = open_doors(server, failure);
-    if (r == 0)
-        r = make_views(server, failure);
-    if (r == 0)
-        r = store_and_tell(server, failure);
-    return r;
+    return r < 0 ? r : open_up(server, failure);
 }
 
 int server_new(struct config *config, int argc, char **argv, struct server **out,
@@ -375,7 +432,8 @@ int server_new(struct config *config, int argc, char **argv, struct server **out
 int server_trial(struct config *config, struct failure *failure)
 {
     struct server server = {.config = config, .state = {.fd = -1}};
-    struct hub_setup setup = {.access = &config->access, .state = &server.state, .memory_fd = -1};
+    struct hub_setup setup = {
+        .access = &config->access, .state = &server.state, .trial = true, .memory_fd = -1};
     int state, r = inherited_receive(&server.inherited, failure);
 
     if (r < 0)
@@ -424,6 +482,8 @@ struct server *server_free(struct server *server)
     guard_free(server->guard);
     if (server->region && !end)
         region_keep(server->region);
+    else if (server->region && !server->complete)
+        region_undo(server->region);
     region_free(server->region);
     state_deinit(&server->state);
     inherited_deinit(&server->inherited);

@@ -176,6 +176,12 @@ void session_reply(struct session *session, cJSON *parameters)
     answer(session, varlink_reply(parameters, false));
 }
 
+void session_flush(struct session *session)
+{
+    if (has_output(session))
+        evbuffer_write(session->output, session->sock);
+}
+
 void session_error(struct session *session, const char *name, cJSON *parameters)
 {
     answer(session, varlink_error(name, parameters));

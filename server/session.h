@@ -96,6 +96,9 @@ struct session *session_free(struct session *session);
 /** session_reply() - answer the call; @parameters is consumed, NULL for none */
 void session_reply(struct session *session, cJSON *parameters);
 
+/** session_flush() - send now what the socket takes: the event loop does not run again */
+void session_flush(struct session *session);
+
 /** session_error() - answer the call with an error; @parameters is consumed, NULL for none */
 void session_error(struct session *session, const char *name, cJSON *parameters);
 

@@ -100,6 +100,14 @@ void state_settled(struct state *state)
     state->file->head.attempts = 0;
 }
 
+bool state_has_peers(const struct state *state)
+{
+    for (unsigned id = 0; id < STATE_IDS; id++)
+        if (state->file->seats[id].phase == SEAT_OCCUPIED)
+            return true;
+    return false;
+}
+
 /* Copies one stretch of data between holes. */
 static int copy_stretch(int to, int from, off_t at, off_t end)
 {

@@ -31,7 +31,7 @@ enum {
     STATE_WORDS = STATE_IDS / 64,
     STATE_PAGE = 4096,
     STATE_PEER_SIZE = 5 * STATE_PAGE, /* of which a peer uses two while IDs are below 32,000 */
-    STATE_ATTEMPTS_MAX = 3,           /* restores that may fail before the state is set aside */
+    STATE_ATTEMPTS_MAX = 10,          /* restores that may fail before the state is set aside */
 };
 
 /** enum seat_phase - what a seat record says */
@@ -152,6 +152,9 @@ int state_open(struct state *state, int fd, struct failure *failure);
 
 /** state_settled() - the restore is over: the next one may fail anew */
 void state_settled(struct state *state);
+
+/** state_has_peers() - whether somebody sits in a seat */
+bool state_has_peers(const struct state *state);
 
 /**
  * state_copy() - make a copy that can be changed without harm, for a trial

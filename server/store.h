@@ -4,8 +4,8 @@
  * (systemd's file descriptor store), under names of at most seven characters.
  *
  *   state     the state memfd (state.h)         memory    the shared memory
- *   lN        own listening socket N            sXXXXXX   a peer's socket, by serial number
- *   IIIIVVV   doorbell: peer ID, vector
+ *   lNNNNN    own listening socket: 0, or       sXXXXXX   a peer's socket, by serial number
+ *             the ID of its slot plus 1         IIIIVVV   doorbell: peer ID, vector
  *
  * They come back in no order, and the names are all that tells them apart. $LISTEN_FDNAMES cannot
  * be longer than one argument of execve(2), 128 KiB: hence the short names, and STORE_MAX.

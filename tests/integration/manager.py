@@ -64,6 +64,18 @@ class Stored:
         return bool(poll.poll(0))
 
 
+def inheritable():
+    """What we were started with beyond the standard streams, and a child would get."""
+    found = []
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if fd >= FIRST_FD and os.get_inheritable(fd):
+                found.append(fd)
+        except OSError:  # the listing itself
+            continue
+    return found
+
+
 class Manager:
     """
     Runs one command as a service. sockets maps names to paths, on which it listens from the start to
@@ -125,7 +137,7 @@ class Manager:
     def _read_all(self):
         while not self.ended:
             self.may_read.wait()
-            select.select([self.notify, self.wake], [], [])
+            support.readable([self.notify.fileno(), self.wake], 3600)
             if not self.ended and self.may_read.is_set():
                 self.drain()
 
@@ -254,9 +266,10 @@ class Manager:
         if self.watchdog:
             env["WATCHDOG_USEC"] = str(int(self.watchdog * 1000000))
             script += "export WATCHDOG_PID=$$; "
-        actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                   (os.POSIX_SPAWN_OPEN, 1, self.log_path, os.O_WRONLY | os.O_APPEND, 0),
-                   (os.POSIX_SPAWN_DUP2, 1, 2)]
+        actions = [(os.POSIX_SPAWN_CLOSE, fd) for fd in inheritable()]
+        actions += [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, self.log_path, os.O_WRONLY | os.O_APPEND, 0),
+                    (os.POSIX_SPAWN_DUP2, 1, 2)]
         # copies above all targets, so that none is overwritten before its turn
         copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_FD + len(passed) + 1)
                   for _, fd in passed]

@@ -226,7 +226,8 @@ class Server:
     count = 0
 
     def __init__(self, folder, *options, daemon=False, size=None, vectors=1, name=None,
-                 socket_path=None, shm_dir=None, pid_file=None, preexec=die_with_parent):
+                 socket_path=None, shm_dir=None, pid_file=None, preexec=die_with_parent,
+                 program=None):
         Server.count += 1
         unique = "%d-%d" % (os.getpid(), Server.count)
         self.daemon = daemon
@@ -238,7 +239,7 @@ class Server:
         self.stderr_path = os.path.join(folder, "stderr-%d" % Server.count)
         self.pid = None
         self.code = None
-        self.command = [SERVER, "-S", self.socket, "-n", str(vectors)]
+        self.command = [program or SERVER, "-S", self.socket, "-n", str(vectors)]
         self.command += ["-m", shm_dir] if shm_dir else ["-M", self.shm_name]
         self.command += ["-l", str(size)] if size is not None else []
         self.command += ["-p", self.pid_file] if daemon else ["-F"]

@@ -22,6 +22,8 @@ class Daemon:
         assert int(os.environ["LISTEN_PID"]) == os.getpid()
         assert int(os.environ["LISTEN_FDS"]) == len(names)
         self.passed = list(zip(names, range(3, 3 + len(names))))
+        opened = {int(name) for name in os.listdir("/proc/self/fd")}
+        assert len(opened - {0, 1, 2, *(fd for _, fd in self.passed)}) == 1, opened  # the list
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         address = os.environ["NOTIFY_SOCKET"]
         self.notify.connect("\0" + address[1:] if address[0] == "@" else address)

@@ -90,6 +90,16 @@ class Pages(unittest.TestCase):
         for command in ("help", "dump", "int", "quit"):
             self.assertTrue(re.search(r"(?m)^\.It Cm %s\b" % command, text), command)
 
+    def test_methods_and_errors_of_the_control_socket(self):
+        text = read_page("ivshmem-control.7")
+        with open(os.path.join(TOP, "server/io.ivshmem.Server.varlink"), encoding="utf-8") as file:
+            interface = file.read()
+        methods = re.findall(r"(?m)^method (\w+)", interface)
+        self.assertEqual(methods, re.findall(r"(?m)^\.It Fn (\w+)", text))
+        errors = re.findall(r"(?m)^error (\w+)", interface)
+        self.assertEqual(errors, re.findall(r"(?m)^\.It Cm (\w+)$", text.partition(
+            ".Ss Errors of io.ivshmem.Server")[2].partition(".Ss")[0]))
+
     @unittest.skipUnless(shutil.which("mandoc"), "mandoc is not installed: the pages were not linted")
     def test_lint(self):
         pages = sorted(glob.glob(os.path.join(TOP, "man", "*.[1-8]")))

@@ -27,12 +27,16 @@ class Service(service.Test):
         one.ring(two.id, 2)
         two.wait_ring(2)
         self.assertEqual("active", self.box.property(UNIT, "ActiveState"))
-        self.assertIn("2 peers", self.box.property(UNIT, "StatusText"))
+        support.wait_for(lambda: self.box.property(UNIT, "StatusText") ==
+                         "2 peers on /run/ivshmem/demo.sock", what="the status")
         status = self.box.run("cat", "/proc/%d/status" % self.main_pid(UNIT)).stdout
         user = self.box.run("id", "-u", "ivshmem").stdout.strip()
         self.assertRegex(status, r"Uid:\s+%s\s+%s" % (user, user))
         self.assertRegex(status, r"CapEff:\s+0000000000000000")
         self.assertRegex(status, r"Seccomp:\s+2")
+        self.assertEqual({"demo.sock", "demo.sock.ctl"},
+                         {name for name in os.listdir(self.box.path("/run/ivshmem"))
+                          if not name.endswith(".lock")})
 
     def test_plain_unit(self):
         self.install("ivshmem", "vectors = 1")

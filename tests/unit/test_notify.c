@@ -428,7 +428,8 @@ static void watchdog(void **state)
     expect(stage, "WATCHDOG=1");
     expect(stage, "WATCHDOG=1");
 
-    n = stuff(stage); /* while the manager stalls, pings do not pile up */
+    n = stuff(stage); /* while the manager stalls, pings do not pile up, and overtake the rest */
+    notify_text(stage->notify, "STATUS=behind the ping");
     for (int i = 0; i < 10; i++) {
         turn(stage);
         poll(NULL, 0, 10);
@@ -441,6 +442,8 @@ static void watchdog(void **state)
         else
             n--;
     }
+
+    expect(stage, "STATUS=behind the ping");
 
     finish(stage);
     snprintf(pid, sizeof(pid), "%d", (int)getpid() + 1);
