@@ -226,13 +226,30 @@ int config_parse(struct config *config, int argc, char **argv, struct failure *f
     return parse_all(config, argc, argv, NULL, failure);
 }
 
+int config_parse_kept(struct config *config, int argc, char **argv, const char *file,
+                      struct failure *failure)
+{
+    int r = parse_once(config, argc, argv, NULL, failure);
+    char *named = r == 0 && config->file ? absolute_path(config->file) : NULL;
+
+    if (r < 0)
+        return r;
+    config_deinit(config);
+    r = parse_all(config, argc, argv, file, failure);
+    free(config->file);
+    config->file = named;
+    config->kept = true;
+    return r;
+}
+
 void config_print_help(FILE *out)
 {
     fputs("Usage: ivshmem-server [OPTION]...\n"
           "Share memory and doorbells between virtual machines (QEMU's ivshmem-doorbell).\n\n",
           out);
     options_print(table, out);
-    fputs("\nDefaults are in brackets. SIGTERM and SIGINT end it, SIGHUP reads the file again.\n",
+    fputs("\nDefaults are in brackets. SIGTERM and SIGINT end it, SIGHUP reads the file again,\n"
+          "SIGUSR2 executes the program again and carries on.\n",
           out);
 }
 

@@ -28,6 +28,7 @@
  * @fd_store:   keep descriptors with the service manager
  * @log_level:  LOG_ERR..LOG_DEBUG
  * @file:       path of the configuration file, NULL for none
+ * @kept:       what was read is not @file but what it was when it was last good
  * @pid_file:   path of the pid file
  * @socket:     path of the peers' socket
  * @rights:     who may connect to it and to the slots' sockets
@@ -48,7 +49,7 @@
  * All strings are owned.
  */
 struct config {
-    bool help, version, check, foreground, verbose, fd_store;
+    bool help, version, check, foreground, verbose, fd_store, kept;
     int log_level;
     char *file, *pid_file, *socket;
     struct socket_rights rights;
@@ -76,6 +77,19 @@ struct config {
  * Return: 0 or a negative errno.
  */
 int config_parse(struct config *config, int argc, char **argv, struct failure *failure);
+
+/**
+ * config_parse_kept() - read the command line, and another file in place of the one that it names
+ * @config:  filled in; give it to config_deinit(), also after an error
+ * @argc:    as main() got it
+ * @argv:    as main() got it
+ * @file:    path of what is read; config_reload() reads the one that was named again
+ * @failure: names option and value
+ *
+ * Return: 0 or a negative errno.
+ */
+int config_parse_kept(struct config *config, int argc, char **argv, const char *file,
+                      struct failure *failure);
 
 /**
  * config_control_path() - where the control socket is to be

@@ -66,12 +66,15 @@ static int receive_from_manager(struct inherited *inherited)
 /* From the program before us: lines of "NUMBER NAME". */
 static int receive_from_program(struct inherited *inherited, int list)
 {
-    _cleanup_fclose_ FILE *file = fdopen(list, "re");
+    int copy = fcntl(list, F_DUPFD_CLOEXEC, 0);
+    _cleanup_fclose_ FILE *file = copy < 0 ? NULL : fdopen(copy, "re");
     char name[64];
     int fd, r = 0;
 
-    if (!file)
-        return -errno;
+    if (!file) {
+        close_fd(copy);
+        return -EBADF;
+    }
     rewind(file);
     inherited->program = true;
     while (r == 0 && fscanf(file, "%d %63s", &fd, name) == 2)
@@ -95,13 +98,26 @@ static void mark_ambiguous(struct inherited *inherited)
     }
 }
 
-int inherited_receive(struct inherited *inherited, struct failure *failure)
+/* Fills in what the environment tells of, sorted. */
+static int collect(struct inherited *inherited)
 {
     uint64_t list = number_of(INHERITED_LIST);
     int r;
 
     *inherited = (struct inherited){.items = NULL};
     r = list ? receive_from_program(inherited, (int)list) : receive_from_manager(inherited);
+    if (inherited->n_items)
+        qsort(inherited->items, inherited->n_items, sizeof(*inherited->items), compare_names);
+    mark_ambiguous(inherited);
+    return r;
+}
+
+int inherited_receive(struct inherited *inherited, struct failure *failure)
+{
+    int list = (int)number_of(INHERITED_LIST), r = collect(inherited);
+
+    if (list)
+        close_fd(list);
     unsetenv(INHERITED_LIST);
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
@@ -109,9 +125,6 @@ int inherited_receive(struct inherited *inherited, struct failure *failure)
     if (r < 0)
         return failure_set(failure, -r, "cannot take over the descriptors that were passed: %s",
                            strerror(-r));
-    if (inherited->n_items)
-        qsort(inherited->items, inherited->n_items, sizeof(*inherited->items), compare_names);
-    mark_ambiguous(inherited);
     return 0;
 }
 
@@ -145,6 +158,18 @@ int inherited_take_any(struct inherited *inherited, const char *name)
     while (item && item < end && item->fd < 0 && strcmp(item->name, name) == 0)
         item++;
     return item && item < end && strcmp(item->name, name) == 0 ? steal_fd(&item->fd) : -1;
+}
+
+int inherited_peek(const char *name)
+{
+    struct inherited inherited;
+    const struct inherited_item *item = collect(&inherited) < 0 ? NULL : find(&inherited, name);
+    int fd = item && !item->ambiguous ? item->fd : -1;
+
+    for (size_t i = 0; i < inherited.n_items; i++)
+        inherited.items[i].fd = -1; /* they are not ours yet */
+    inherited_deinit(&inherited);
+    return fd;
 }
 
 void inherited_deinit(struct inherited *inherited)

@@ -56,6 +56,14 @@ int inherited_take(struct inherited *inherited, const char *name);
 /** inherited_take_any() - the same for a name that several may have: one after the other */
 int inherited_take_any(struct inherited *inherited, const char *name);
 
+/**
+ * inherited_peek() - a descriptor that inherited_receive() would find, before that is called
+ * @name: its name
+ *
+ * Return: the descriptor, which stays where it is, or -1.
+ */
+int inherited_peek(const char *name);
+
 /** inherited_deinit() - close what nobody took and forget the rest */
 void inherited_deinit(struct inherited *inherited);
 

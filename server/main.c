@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/cleanup.h"
 #include "common/log.h"
 #include "server/config.h"
 #include "server/inherited.h"
@@ -50,6 +51,28 @@ static int try_out(struct config *config)
     return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/*
+ * A service that is started anew must not fail for a bad edit of its file while machines are
+ * connected: what the file was when it was last good is in the state.
+ */
+static int parse(struct config *config, int argc, char **argv, struct failure *failure)
+{
+    struct failure other = {.text = ""};
+    int r = config_parse(config, argc, argv, failure), kept;
+    char path[64];
+
+    if (r == 0 || (kept = server_kept_config()) < 0)
+        return r;
+    config_deinit(config);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", kept);
+    if (config_parse_kept(config, argc, argv, path, &other) == 0) {
+        log_error("%s. Going on with what the file was before", failure->text);
+        r = 0;
+    }
+    close_fd(kept);
+    return r;
+}
+
 /* Help, version and --check-config: nothing is served. */
 static int inform(const struct config *config)
 {
@@ -72,7 +95,7 @@ int main(int argc, char **argv)
     if (launch_streams() < 0)
         return EXIT_FAILURE;
     log_open(LOG_TO_STDERR, "ivshmem-server");
-    r = config_parse(&config, argc, argv, &failure);
+    r = parse(&config, argc, argv, &failure);
     if (r == 0 && (config.help || config.version || config.check)) {
         status = inform(&config);
         r = 1;

@@ -139,6 +139,23 @@ static void execute(const struct reexec *reexec, int list, char *trial_variable)
     free(environment);
 }
 
+/* Those that server.c handles. */
+static void mask_signals(int how)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2};
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        sigaddset(&set, numbers[i]);
+    sigprocmask(how, &set, NULL);
+}
+
+void reexec_unblock(void)
+{
+    mask_signals(SIG_UNBLOCK);
+}
+
 /* The trial said yes. On return from here nothing has happened. */
 static void become(struct reexec *reexec)
 {
@@ -147,7 +164,9 @@ static void become(struct reexec *reexec)
 
     if (list >= 0 && here >= 0) {
         log_notice("executing %s", reexec->program);
+        mask_signals(SIG_BLOCK);
         execute(reexec, list, NULL);
+        mask_signals(SIG_UNBLOCK);
         set_cloexec(list, FD_CLOEXEC);
     }
     log_error("cannot execute %s: %s; going on as before", reexec->program, strerror(errno));

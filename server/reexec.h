@@ -53,6 +53,14 @@ struct reexec_setup {
  */
 int reexec_new(const struct reexec_setup *setup, struct reexec **out, struct failure *failure);
 
+/**
+ * reexec_unblock() - the signals that become part of an event loop are handled from now on
+ *
+ * They are blocked when this process is executed by another: before they are handled they would
+ * end it. For a process that was started by anybody else it does nothing.
+ */
+void reexec_unblock(void);
+
 /** reexec_free() - end a trial that is under way and forget. Takes NULL, returns NULL. */
 struct reexec *reexec_free(struct reexec *reexec);
 

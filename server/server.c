@@ -61,6 +61,13 @@ static void on_end(evutil_socket_t number, short what, void *argument)
     event_base_loopbreak(server->base);
 }
 
+/* A start after a bad edit of the file takes what was good before. */
+static void keep_config(struct server *server)
+{
+    if (server->config->file && !server->config->kept)
+        state_keep_config(&server->state, server->config->file);
+}
+
 static void on_reload(evutil_socket_t number, short what, void *argument)
 {
     struct server *server = argument;
@@ -77,6 +84,8 @@ static void on_reload(evutil_socket_t number, short what, void *argument)
     } else {
         log_set_level(server->config->log_level);
         log_notice("configuration read again");
+        server->config->kept = false;
+        keep_config(server);
     }
     notify_text(server->notify, "READY=1");
 }
@@ -126,6 +135,7 @@ static int watch_signals(struct server *server, struct failure *failure)
         if (!server->signals[i] || event_add(server->signals[i], NULL) < 0)
             return failure_set(failure, ENOMEM, "cannot watch signal %d", watched[i].number);
     }
+    reexec_unblock();
     return 0;
 }
 
@@ -349,6 +359,7 @@ static int store_and_tell(struct server *server, struct failure *failure)
     }
     state_settled(&server->state);
     inherited_deinit(&server->inherited);
+    keep_config(server);
     server->complete = true;
     return 0;
 }
@@ -427,6 +438,13 @@ int server_new(struct config *config, int argc, char **argv, struct server **out
     }
     *out = server;
     return 0;
+}
+
+int server_kept_config(void)
+{
+    int state = inherited_peek(STORE_STATE);
+
+    return state < 0 ? -ENOENT : state_kept_config(state);
 }
 
 int server_trial(struct config *config, struct failure *failure)

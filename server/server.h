@@ -26,6 +26,14 @@ int server_new(struct config *config, int argc, char **argv, struct server **out
                struct failure *failure);
 
 /**
+ * server_kept_config() - the configuration file of the process before us, when it was last good
+ *
+ * Return: descriptor of its content, owned by the caller, -ENOENT if there is none, or another
+ * negative errno.
+ */
+int server_kept_config(void);
+
+/**
  * server_trial() - whether this program could carry on with what it was given (reexec.h)
  * @config:  what the command line says
  * @failure: why not

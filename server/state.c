@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/log.h"
 
 static int map(struct state *state, int fd)
 {
@@ -164,6 +166,43 @@ void state_forget_peer(struct state *state, unsigned id)
 {
     fallocate(state->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, peer_offset(id),
               sizeof(struct state_peer));
+}
+
+void state_keep_config(struct state *state, const char *path)
+{
+    struct state_config *config = &state->file->config;
+    _cleanup_close_ int file = open(path, O_RDONLY | O_CLOEXEC);
+    _cleanup_free_ char *text = malloc(STATE_CONFIG_MAX + 1);
+    ssize_t length = file < 0 || !text ? -1 : read(file, text, STATE_CONFIG_MAX + 1);
+
+    config->length = 0; /* while it changes there is none */
+    if (length < 0 || length > STATE_CONFIG_MAX) {
+        log_warning("%s is not remembered for a restart: it cannot be read or is over %d bytes",
+                    path, STATE_CONFIG_MAX);
+        return;
+    }
+    memcpy(config->text, text, (size_t)length);
+    __atomic_store_n(&config->length, (uint32_t)length, __ATOMIC_RELEASE);
+}
+
+int state_kept_config(int fd)
+{
+    _cleanup_close_ int copy = memfd_create("ivshmem-config", MFD_CLOEXEC);
+    _cleanup_free_ struct state_config *config = malloc(sizeof(*config));
+    struct state_head head;
+    struct failure failure;
+
+    if (copy < 0 || !config)
+        return -ENOMEM;
+    if (pread(fd, &head, sizeof(head), offsetof(struct state_file, head)) != sizeof(head) ||
+        check_head(&head, &failure) < 0 ||
+        pread(fd, config, sizeof(*config), offsetof(struct state_file, config)) !=
+            sizeof(*config) ||
+        !config->length || config->length > STATE_CONFIG_MAX)
+        return -ENOENT;
+    if (write(copy, config->text, config->length) != (ssize_t)config->length)
+        return -EIO;
+    return steal_fd(&copy);
 }
 
 void state_deinit(struct state *state)

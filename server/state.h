@@ -31,6 +31,7 @@ enum {
     STATE_WORDS = STATE_IDS / 64,
     STATE_PAGE = 4096,
     STATE_PEER_SIZE = 5 * STATE_PAGE, /* of which a peer uses two while IDs are below 32,000 */
+    STATE_CONFIG_MAX = 65536 - 4,
     STATE_ATTEMPTS_MAX = 10,          /* restores that may fail before the state is set aside */
 };
 
@@ -106,10 +107,21 @@ struct state_head {
 };
 
 /**
+ * struct state_config - the configuration file as it was when it was last good
+ * @length: bytes of @text; 0 if there is none
+ * @text:   its content
+ */
+struct state_config {
+    uint32_t length;
+    char text[STATE_CONFIG_MAX];
+};
+
+/**
  * struct state_file - the layout of the memfd
  */
 struct state_file {
     _Alignas(STATE_PAGE) struct state_head head;
+    _Alignas(STATE_PAGE) struct state_config config;
     _Alignas(STATE_PAGE) struct batch batch;
     _Alignas(STATE_PAGE) struct state_seat seats[STATE_IDS];
     _Alignas(STATE_PAGE) struct state_peer peers[STATE_IDS];
@@ -176,6 +188,22 @@ int state_reserve(struct state *state, unsigned id, unsigned upto);
 
 /** state_forget_peer() - give the memory of a peer's record back; it reads as zero afterwards */
 void state_forget_peer(struct state *state, unsigned id);
+
+/**
+ * state_keep_config() - remember the content of a configuration file that is good
+ * @state: the state
+ * @path:  the file; one that is too large or cannot be read is not remembered, which is logged
+ */
+void state_keep_config(struct state *state, const char *path);
+
+/**
+ * state_kept_config() - the configuration file that a state remembers
+ * @fd: descriptor of a state, whoever left it; stays the caller's
+ *
+ * Return: descriptor of a file with its content, owned by the caller, -ENOENT if there is none, or
+ * another negative errno.
+ */
+int state_kept_config(int fd);
 
 /** state_deinit() - unmap and close; whoever else holds the memfd keeps the state */
 void state_deinit(struct state *state);

@@ -422,5 +422,47 @@ class Logs(ConfigTest):
         support.wait_for(free, what="room")
 
 
+class LastGood(support.Test):
+    """A program that carries on reads the file again; one with an error by then stops nobody."""
+
+    def start(self):
+        self.file = self.path("conf")
+        self.write("max-peers = 2")
+        return self.server("--config", self.file)
+
+    def write(self, text):
+        with open(self.file, "w", encoding="utf-8") as f:
+            f.write(text + "\n")
+
+    def again(self, server):
+        before = server.stderr.count("carrying on")
+        server.send_signal(signal.SIGUSR2)
+        support.wait_for(lambda: server.stderr.count("carrying on") > before)
+
+    def test_error_by_then(self):
+        server = self.start()
+        first = self.peer(server)
+        self.write("max-peers = many")
+        for _ in range(2):
+            self.again(server)
+        self.assertIn("line 1", server.stderr)
+        first.wait_join(self.peer(server).id)
+        self.assertRaises(support.TurnedAway, self.peer, server)
+        self.write("max-peers = 3")
+        server.send_signal(signal.SIGHUP)
+        support.wait_for(lambda: "read again" in server.stderr)
+        self.peer(server)
+        self.again(server)
+        self.assertRaises(support.TurnedAway, self.peer, server)
+
+    def test_file_that_is_gone(self):
+        server = self.start()
+        self.peer(server)
+        os.unlink(self.file)
+        self.again(server)
+        self.peer(server)
+        self.assertRaises(support.TurnedAway, self.peer, server)
+
+
 if __name__ == "__main__":
     support.main()
