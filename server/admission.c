@@ -146,9 +146,12 @@ int admission_seat(struct hub *hub, struct slot *slot, struct seat **out, struct
     if (slot) {
         r = slot->seat ? 0 : hub_seat_slot(hub, slot);
         *out = slot->seat;
+        if (r == -EEXIST)
+            return failure_set(failure, -r, "peers know ID %u of slot %s as somebody else",
+                               slot->id, slot->name);
         return r == 0 ? 0
-                      : failure_set(failure, -r, "slot %s cannot have peer ID %u: %s", slot->name,
-                                    slot->id, strerror(-r));
+                      : failure_set(failure, -r, "cannot make the doorbells of slot %s: %s",
+                                    slot->name, strerror(-r));
     }
     *out = hub_is_short_of_ids(hub) || !has_descriptors_for_seat(hub) ? seats_vacant(&hub->seats)
                                                                       : NULL;

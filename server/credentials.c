@@ -89,14 +89,15 @@ int descriptors_of(pid_t pid, uint64_t *count)
     if (pid <= 0)
         return -ESRCH;
     snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    if (stat(path, &status) == 0 && status.st_size > 0) {
+        *count = (uint64_t)status.st_size; /* Linux 6.2 and later count for us, for anybody */
+        return 0;
+    }
     directory = opendir(path);
     if (!directory)
         return -errno;
-    if (fstat(dirfd(directory), &status) == 0 && status.st_size > 0)
-        entries = (uint64_t)status.st_size + 2; /* Linux 6.2 and later count for us */
-    else
-        while (readdir(directory))
-            entries++;
+    while (readdir(directory))
+        entries++;
     closedir(directory);
     *count = entries > 2 ? entries - 2 : 0; /* "." and ".." */
     return 0;

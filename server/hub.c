@@ -157,8 +157,7 @@ int hub_seat_slots(struct hub *hub, struct failure *failure)
         int r = slot->seat ? 0 : hub_seat_slot(hub, slot);
 
         if (r == -EEXIST)
-            log_error("slot %s is closed: peer ID %u was given to somebody before there was such "
-                      "a slot",
+            log_error("slot %s is closed until the peers are gone that know ID %u as somebody else",
                       slot->name, slot->id);
         else if (r < 0)
             return failure_set(failure, -r, "cannot make the doorbells of slot %s: %s", slot->name,
@@ -324,6 +323,12 @@ static void log_movement(struct hub *hub, const struct peer *peer, const char *w
                 why ? ", disconnected: it " : "", why ? why : "", WHO(&peer->who));
 }
 
+static void changed(struct hub *hub)
+{
+    if (hub->on_change)
+        hub->on_change(hub->on_change_argument);
+}
+
 /*
  * The end of a connection, known to the peers or still arriving. It is shut down before anything
  * else: if we are killed from here on, the restore finds it closed and drops it again.
@@ -352,8 +357,7 @@ void hub_drop(struct hub *hub, struct peer *peer, const char *why)
     hub_vacated(hub, seat);
     hub_sweep(hub);
     hub_wake_idle(hub);
-    if (hub->on_room)
-        hub->on_room(hub->on_room_argument);
+    changed(hub);
 }
 
 static void list_sockets(const struct peer_list *list, FILE *out)
@@ -427,8 +431,7 @@ static void on_stored(void *argument, int error)
     }
     hub_wake_idle(hub);
     await_store(hub);
-    if (hub->on_room)
-        hub->on_room(hub->on_room_argument); /* the manager takes messages again */
+    changed(hub);
 }
 
 /* One barrier at a time: those that come meanwhile wait for the next. */
@@ -492,5 +495,6 @@ void hub_admit(struct hub *hub, int sock, unsigned serial, struct slot *slot)
     } else {
         join(hub, newcomer);
         hub_wake_idle(hub);
+        changed(hub);
     }
 }

@@ -56,8 +56,8 @@ TAILQ_HEAD(peer_list, peer);
  * @reserved_ids: records of peers have room for IDs up to here
  * @fd_limit:  descriptors this process may open
  * @reserved:  how many of them the control socket and the metrics file may need
- * @on_room:   called when descriptors were given back
- * @on_room_argument: its argument
+ * @on_change: called when somebody came or went, or room may have been made
+ * @on_change_argument: its argument
  * @refused:   limits the log lines of refusals
  * @movement:  limits the log lines of joins and leaves
  * @offences:  limits those of peers that were thrown out: a flood of joins must not hide them
@@ -82,8 +82,8 @@ struct hub {
     struct event *turn, *retry;
     unsigned reserved_ids;
     uint64_t fd_limit, reserved;
-    void (*on_room)(void *argument);
-    void *on_room_argument;
+    void (*on_change)(void *argument);
+    void *on_change_argument;
     struct log_limit refused, movement, offences, stalled;
     struct witness witness;
 };
@@ -127,7 +127,7 @@ int hub_seat_slot(struct hub *hub, struct slot *slot);
  * @hub:     the hub
  * @failure: says what is missing
  *
- * A slot whose ID a restored peer has stays closed until that has left and is forgotten.
+ * A slot whose ID restored peers know as somebody else stays closed until they have left.
  *
  * Return: 0 or a negative errno.
  */

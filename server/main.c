@@ -14,12 +14,27 @@
 #include "server/reexec.h"
 #include "server/server.h"
 
+enum {
+    /*
+     * For a service manager that would start us again at once (RestartPreventExitStatus=): it would
+     * fail the same way. Not when there are peers to carry on with; then it has to try again.
+     */
+    EXIT_CONFIGURATION = 78, /* EX_CONFIG, sysexits(3) */
+};
+
+static int failure_status(bool has_peers)
+{
+    return getenv("NOTIFY_SOCKET") && !has_peers ? EXIT_CONFIGURATION : EXIT_FAILURE;
+}
+
 /* In the foreground, or in the child that launch_fork() made: serve until the end. */
 static int serve(struct config *config, int argc, char **argv, struct launch *launch)
 {
     const bool carries_on = getenv(INHERITED_LIST) != NULL;
+    const bool has_peers = server_has_predecessor();
     struct failure failure = {.text = ""};
     struct server *server = NULL;
+    int status = EXIT_SUCCESS;
     int r = server_new(config, argc, argv, &server, &failure);
 
     if (r == 0 && !config->foreground && carries_on)
@@ -28,13 +43,15 @@ static int serve(struct config *config, int argc, char **argv, struct launch *la
         r = launch_ready(launch, config->pid_file, &failure);
     if (r == 0 && !config->foreground)
         log_open(LOG_TO_SYSLOG, "ivshmem-server");
-    if (r < 0)
+    if (r < 0) {
         fprintf(stderr, "ivshmem-server: %s\n", failure.text);
-    else
-        r = server_run(server);
+        status = failure_status(has_peers);
+    } else if (server_run(server) < 0) {
+        status = EXIT_FAILURE;
+    }
     server_free(server);
     launch_end(launch);
-    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return status;
 }
 
 /* Says whether this program could carry on with what a running server gave it. */
@@ -105,12 +122,14 @@ int main(int argc, char **argv)
         if (!config.foreground && !getenv(INHERITED_LIST))
             r = launch_fork(&launch, &status, &failure);
     }
-    if (r < 0)
+    if (r < 0) {
         fprintf(stderr, "ivshmem-server: %s\n", failure.text);
-    else if (r == 0 && getenv(REEXEC_TRIAL))
+        status = failure_status(server_has_predecessor());
+    } else if (r == 0 && getenv(REEXEC_TRIAL)) {
         status = try_out(&config);
-    else if (r == 0)
+    } else if (r == 0) {
         status = serve(&config, argc, argv, &launch);
+    }
     config_deinit(&config);
     return status;
 }

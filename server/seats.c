@@ -22,7 +22,7 @@ int seats_init(struct seats *seats)
     /* Large and sparse: calloc() maps zero pages, and only those that are used take memory. */
     seats->by_id = calloc(N_IDS, sizeof(seats->by_id[0]));
     seats->told = calloc(N_IDS, sizeof(seats->told[0]));
-    if (seats->by_id && seats->told)
+    if (seats->by_id && seats->told && idset_reserve(&seats->taken, WIRE_ID_MAX) == 0)
         return 0;
     seats_deinit(seats);
     return -ENOMEM;
@@ -112,9 +112,6 @@ int seats_add(struct seats *seats, int id, unsigned n_vectors, struct seat **out
         return -ENOSPC;
     if (idset_has(&seats->taken, (unsigned)id))
         return -EEXIST;
-    r = idset_reserve(&seats->taken, (unsigned)id);
-    if (r < 0)
-        return r;
     r = seat_new((unsigned)id, n_vectors, &seat);
     if (r < 0)
         return r;
@@ -201,10 +198,8 @@ int seats_restore(struct seats *seats, unsigned id, const int *doorbells, unsign
     const struct state_seat *record = &seats->records[id];
     struct seat *seat = calloc(1, sizeof(*seat) + n_vectors * sizeof(seat->doorbells[0]));
 
-    if (!seat || idset_reserve(&seats->taken, id) < 0) {
-        free(seat);
+    if (!seat)
         return -ENOMEM;
-    }
     seat->id = id;
     seat->order = record->order;
     seat->pinned = record->pinned;

@@ -101,7 +101,7 @@ static void on_reexec(evutil_socket_t number, short what, void *argument)
         log_error("not executing again: %s", failure.text);
 }
 
-static void on_room(void *argument)
+static void on_change(void *argument)
 {
     struct server *server = argument;
 
@@ -258,8 +258,8 @@ static int make_hub(struct server *server, struct failure *failure)
         r = hub_seat_slots(server->hub, failure);
     if (r < 0)
         return r;
-    server->hub->on_room = on_room;
-    server->hub->on_room_argument = server;
+    server->hub->on_change = on_change;
+    server->hub->on_change_argument = server;
     guard_report(server->guard, &server->hub->witness);
     return 0;
 }
@@ -438,6 +438,11 @@ int server_new(struct config *config, int argc, char **argv, struct server **out
     }
     *out = server;
     return 0;
+}
+
+bool server_has_predecessor(void)
+{
+    return inherited_peek(STORE_STATE) >= 0;
 }
 
 int server_kept_config(void)

@@ -5,6 +5,8 @@
 #ifndef IVSHMEM_SERVER_H
 #define IVSHMEM_SERVER_H
 
+#include <stdbool.h>
+
 #include "common/failure.h"
 #include "server/config.h"
 
@@ -24,6 +26,9 @@ struct server;
  */
 int server_new(struct config *config, int argc, char **argv, struct server **out,
                struct failure *failure);
+
+/** server_has_predecessor() - whether this process was given a state; before server_new() */
+bool server_has_predecessor(void);
 
 /**
  * server_kept_config() - the configuration file of the process before us, when it was last good

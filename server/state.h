@@ -32,7 +32,7 @@ enum {
     STATE_PAGE = 4096,
     STATE_PEER_SIZE = 5 * STATE_PAGE, /* of which a peer uses two while IDs are below 32,000 */
     STATE_CONFIG_MAX = 65536 - 4,
-    STATE_ATTEMPTS_MAX = 10,          /* restores that may fail before the state is set aside */
+    STATE_ATTEMPTS_MAX = 10, /* restores that may fail before the state is set aside */
 };
 
 /** enum seat_phase - what a seat record says */

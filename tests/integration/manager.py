@@ -12,8 +12,8 @@ Like systemd it keeps what FDSTORE=1 brings, under names that need not be unique
 copy of what it has and silently nothing above its maximum; forgets it on FDSTOREREMOVE=1; drops a
 socket whose peer hangs up unless FDPOLL=0 came with it; closes what comes with BARRIER=1; and gives
 everything to the next process, in another order each time. Unlike systemd it can be told to
-misbehave: stall(), drop(), duplicate(), add(). A thread reads the notify socket, so the test may wait
-for other things.
+misbehave: stall(), drop(), duplicate(), add(). A thread reads the notify socket, so the test may
+wait for other things.
 
 Messages that systemd would not understand are faults, and fail the test at its end.
 """
@@ -78,8 +78,8 @@ def inheritable():
 
 class Manager:
     """
-    Runs one command as a service. sockets maps names to paths, on which it listens from the start to
-    the end; maximum is FileDescriptorStoreMax; watchdog is WatchdogSec in seconds.
+    Runs one command as a service. sockets maps names to paths, on which it listens from the start
+    to the end; maximum is FileDescriptorStoreMax; watchdog is WatchdogSec in seconds.
     """
 
     def __init__(self, folder, command, sockets=None, maximum=16000, watchdog=None, env=None,
@@ -276,8 +276,8 @@ class Manager:
         try:
             for i, fd in enumerate(copies):
                 actions.append((os.POSIX_SPAWN_DUP2, fd, FIRST_FD + i))
-            return os.posix_spawn("/bin/sh", ["sh", "-c", script + 'exec "$@"', "sh"] + self.command,
-                                  env, file_actions=actions,
+            command = ["sh", "-c", script + 'exec "$@"', "sh", *self.command]
+            return os.posix_spawn("/bin/sh", command, env, file_actions=actions,
                                   setsigdef=[signal.SIGPIPE])
         finally:
             support.close_all(copies)

@@ -7,10 +7,14 @@ import random
 import shutil
 import struct
 import subprocess
+import sys
 import time
 
 import service
 import support
+
+sys.path.insert(0, os.path.join(support.TOP, "tests", "guest"))
+import guest  # noqa: E402
 
 SOCKET = "ivshmem-server@demo.socket"
 UNIT = "ivshmem-server@demo.service"
@@ -152,6 +156,30 @@ class Restart(service.Test):
         self.check_nothing_happened()
         self.check_serves()
 
+    def test_guest(self):
+        """A QEMU with a guest is there throughout; afterwards it meets a newcomer."""
+        if not guest.QEMU or not os.path.exists(guest.IMAGE):
+            self.skipTest("no QEMU, or no image for it")
+        machine = guest.Guest(self.folder, self.socket_path("demo"), VECTORS)
+        self.addCleanup(machine.close)
+        machine.boot()
+        for peer in self.peers:
+            peer.wait_join(machine.peer_id)
+        old = self.main_pid(UNIT)
+        self.box.systemctl("kill", "--signal=KILL", UNIT)
+        self.wait_restarted(UNIT, old)
+        self.box.systemctl("restart", UNIT)
+        self.box.systemctl("daemon-reexec")
+        self.box.systemctl("restart", UNIT)
+        newcomer = self.join_one()
+        newcomer.wait_join(machine.peer_id)
+        machine.ring_until(newcomer.id, 1, lambda: newcomer.rung(1))
+        newcomer.ring(machine.peer_id, 2)
+        machine.wait_line(r"received IRQ on vector 2.*")
+        self.assertEqual("", machine.stderr())
+        machine.quit()
+        newcomer.wait_leave(machine.peer_id)
+
     def test_many_kills(self):
         """Kills at random moments while clients come, go and ring; in the end all is complete."""
         seed = random.randrange(1 << 32)
@@ -168,7 +196,7 @@ class Restart(service.Test):
                 waits.append(time.monotonic() - start)
                 self.peers[-1].ring(0, 0)
                 rings += 1
-            if len(self.peers) > 8:
+            while len(self.peers) > 8:
                 self.peers.pop(dice.randrange(2, 8)).close()
             killer.wait()
             self.wait_restarted(UNIT, old)
