@@ -5,20 +5,19 @@
 #include "server/peer.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "server/hub.h"
 
 enum {
-    /*
-     * Unread messages that one peer may leave in flight. A user may have RLIMIT_NOFILE descriptors
-     * in flight in all (unix(7), ETOOMANYREFS); with the default buffer of 278 messages, 72 sleepy
-     * peers would use up 20,000 and starve the others.
-     */
-    IN_FLIGHT_MAX = 96,
+    IN_FLIGHT_MAX = 96,       /* unread messages that one peer may leave in flight */
+    IN_FLIGHT_MIN = 6,        /* the kernel gives no smaller send buffer */
     MESSAGE_COST = 768,       /* of the send buffer: what the kernel counts for one message */
     DESCRIPTORS_UNKNOWN = 32, /* what we take a process to have open if /proc does not tell */
     DESCRIPTORS_SLACK = 16,   /* what it may open beside ours */
@@ -52,9 +51,34 @@ static void on_writable(evutil_socket_t sock, short what, void *argument)
         hub_wake(peer->hub, peer);
 }
 
+/* Whether the kernel lets this process have any number of descriptors in flight (unix(7)). */
+static bool may_exceed_in_flight(void)
+{
+    const uint32_t enough = 1u << CAP_SYS_RESOURCE | 1u << CAP_SYS_ADMIN;
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+    return syscall(SYS_capget, &header, sets) == 0 && sets[0].effective & enough;
+}
+
+/*
+ * How many unread messages a newcomer may leave in flight. A user without privileges may have
+ * RLIMIT_NOFILE descriptors in flight in all, and ETOOMANYREFS is then everybody's: with 96 for
+ * each, 208 sleepy peers would use up 20,000 and starve the others for ever. So the more peers
+ * there are, the less is for the next; the shares of 500 add up to less than 20,000.
+ */
+static unsigned in_flight_share(const struct hub *hub)
+{
+    uint64_t share = hub->fd_limit / 3 / (hub->n_peers + 1u);
+
+    if (share >= IN_FLIGHT_MAX || may_exceed_in_flight())
+        return IN_FLIGHT_MAX;
+    return share > IN_FLIGHT_MIN ? (unsigned)share : IN_FLIGHT_MIN;
+}
+
 int peer_new(struct hub *hub, int sock, const struct credentials *who, struct peer **out)
 {
-    const int buffer = IN_FLIGHT_MAX * MESSAGE_COST / 2; /* the kernel doubles it, socket(7) */
+    const int buffer = (int)in_flight_share(hub) * MESSAGE_COST / 2; /* the kernel doubles it */
     struct peer *peer = calloc(1, sizeof(*peer));
 
     if (!peer)

@@ -33,7 +33,7 @@ enum crowd_keep {
 };
 
 enum crowd_state {
-    CROWD_GREETED, /* nothing is wrong; the greeting may still be under way */
+    CROWD_IN,      /* it is in, or on its way: the greeting may still be coming */
     CROWD_REFUSED, /* the server turned it away */
     CROWD_ENDED,   /* the server hung up */
 };
@@ -102,7 +102,7 @@ struct crowd_client {
  * @identify:   compare eventfds (the benchmark does not)
  * @clients:    those that were not closed by crowd_leave()
  * @n_clients:  how many
- * @n_in:       how many of them are in (CROWD_GREETED)
+ * @n_in:       how many of them are in (CROWD_IN)
  * @n_others:   peers of the same server that are not in this crowd: expected in each table
  * @messages:   messages that came, in all
  * @violation:  the first rule that was broken; empty if none was
@@ -169,7 +169,8 @@ bool crowd_greeted(const struct crowd_client *client);
  * @crowd:   the crowd; those that are stalled do not count, but the others must know them
  * @seconds: the test fails if it takes longer, times IVSHMEM_TEST_SLOW
  *
- * The test also fails when any rule was broken since the crowd was made.
+ * The test also fails when any rule was broken since the crowd was made, and when the server hung
+ * up on a client or turned one away that is still in the crowd.
  */
 void crowd_settle(struct crowd *crowd, unsigned seconds);
 

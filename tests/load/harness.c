@@ -44,8 +44,8 @@ static void remove_prefixed(const char *directory, const char *prefix)
     const struct dirent *entry;
 
     while (listing && (entry = readdir(listing)))
-        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 && strcmp(entry->d_name, ".") &&
-            strcmp(entry->d_name, ".."))
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 &&
+            strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             unlinkat(dirfd(listing), entry->d_name, 0);
     if (listing)
         closedir(listing);
@@ -238,8 +238,8 @@ static noreturn void exec_server(const struct test_server *server, const struct 
 {
     const char *program = getenv("IVSHMEM_SERVER");
     char vectors[16], size[32];
-    const char *argv[OPTIONS_MAX_HERE] = {program,       "-F", "-S",    server->socket, "-M", name,
-                                          "-n",          vectors, "-l", size};
+    const char *argv[OPTIONS_MAX_HERE] = {program, "-F", "-S",    server->socket, "-M",
+                                          name,    "-n", vectors, "-l",           size};
     size_t n = 10;
     int log = open(server->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 

@@ -44,7 +44,7 @@ void pair_ring(struct pair *pair)
 {
     while (crowd_pump(pair->crowd, 0))
         continue;
-    require(pair->one->state == CROWD_GREETED && pair->other->state == CROWD_GREETED,
+    require(pair->one->state == CROWD_IN && pair->other->state == CROWD_IN,
             "one of the well-behaved pair was disconnected");
     for (unsigned i = 0; i < pair->crowd->n_vectors; i++) {
         ring_one(pair, pair->one, pair->other, i);

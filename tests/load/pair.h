@@ -34,7 +34,8 @@ void pair_leave(struct pair *pair);
 void pair_ring(struct pair *pair);
 
 /**
- * pair_settle() - wait until everybody in the pair's crowd knows exactly the crowd and so many others
+ * pair_settle() - wait until everybody in the pair's crowd knows exactly the crowd and so many
+ * others
  * @pair:     the pair; rings before and after
  * @n_others: peers of the server that are not in the crowd
  */

@@ -45,7 +45,7 @@ static int come_and_go(struct crowd *crowd, struct crowd_client *observer)
         client[i] = crowd_join(crowd, CROWD_KEEP_NONE);
     for (unsigned i = 0; i < AT_ONCE; i++) {
         while (!crowd_greeted(client[i]) || !crowd_knows(observer, (unsigned)client[i]->id)) {
-            require(client[i]->state == CROWD_GREETED, "a newcomer was turned away");
+            require(client[i]->state == CROWD_IN, "a newcomer was turned away");
             require(now_ms() < deadline, "client %d was not greeted, or nobody heard of it",
                     client[i]->id);
             pump_both(crowd, observer->crowd);
@@ -117,11 +117,12 @@ static struct crowd_client *take_slot(struct crowd *crowd, unsigned others)
 
     crowd->n_others = others;
     crowd_settle(crowd, SECONDS);
-    require(client->state == CROWD_GREETED, "a free slot turned its holder away");
+    require(client->state == CROWD_IN, "a free slot turned its holder away");
     return client;
 }
 
-/* The holder of a slot goes and comes back: others hear nothing, what was rung meanwhile arrives. */
+/* The holder of a slot goes and comes back: others hear nothing, what was rung meanwhile arrives.
+ */
 static void come_back(struct crowd *slot, struct crowd *others, struct crowd_client *witness)
 {
     struct crowd_client *holder = slot->clients[0];
@@ -168,7 +169,7 @@ static void test_slots(void)
     crowd->n_others = 2;
     crowd_settle(crowd, SECONDS);
     intruder = crowd_join(seven, CROWD_KEEP_NONE);
-    while (intruder->state == CROWD_GREETED && intruder->steps == 0)
+    while (intruder->state == CROWD_IN && intruder->steps == 0)
         crowd_pump(seven, 10);
     require(intruder->state == CROWD_REFUSED, "an occupied slot let in another");
     crowd_leave(intruder);

@@ -1,0 +1,317 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+Re-execution (SIGUSR2): another program carries on in the same process, without any service manager,
+or the old one does when the other cannot.
+"""
+
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+import time
+from unittest import mock
+
+import manager
+import support
+from support import wait_for
+
+TRIAL_SECONDS = 10
+TIMES = 200 if os.environ.get("IVSHMEM_TEST_LONG") else 20
+
+# A program that finds another version in the copy of the state, and asks the real one about it.
+OTHER_VERSION = """#!%s
+import os, sys
+for line in open("/proc/self/fd/" + os.environ["IVSHMEM_INHERIT"]):
+    fd, name = line.split()
+    if name == "state":
+        os.pwrite(int(fd), (77).to_bytes(4, "little"), 8)
+os.execv(%r, sys.argv)
+"""
+
+
+def image(pid):
+    """Changes with each execve(2): AT_RANDOM and the addresses are new."""
+    with open("/proc/%d/auxv" % pid, "rb") as f:
+        return f.read()
+
+
+class Program(support.Test):
+    """A server whose program file can be replaced."""
+
+    def setUp(self):
+        super().setUp()
+        self.program = self.path("program")
+        self.install(support.SERVER)
+        patch = mock.patch.object(support, "SERVER", self.program)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def install(self, path=None, text=None, mode=0o755):
+        """Puts another file in place of the program, as a package manager does: by rename."""
+        draft = self.program + ".new"
+        if text is None:
+            shutil.copy(path, draft)
+        else:
+            with open(draft, "w", encoding="utf-8") as f:
+                f.write(text)
+        os.chmod(draft, mode)
+        os.rename(draft, self.program)
+
+    def reexec(self, server):
+        before = image(server.pid)
+        server.send_signal(signal.SIGUSR2)
+        wait_for(lambda: image(server.pid) not in (before, b""), what="another program")
+
+    def crowd(self, server, count=3):
+        peers = [self.peer(server) for _ in range(count)]
+        self.same_tables(server, peers)
+        return peers
+
+    def same_tables(self, server, peers):
+        ids = {peer.id for peer in peers}
+        for peer in peers:
+            peer.wait_table(lambda table: set(table) == ids and all(
+                len(fds) == server.vectors for fds in table.values()))
+            self.assertEqual(peers[0].numbers(), peer.numbers())
+
+    def goes_on(self, server, peers):
+        """Those who are there are undisturbed, and a newcomer finds them and their memory."""
+        newcomer = self.peer(server)
+        self.same_tables(server, peers + [newcomer])
+        newcomer.ring(peers[0].id)
+        self.assertEqual(1, peers[0].wait_ring())
+        self.assertEqual(os.fstat(peers[0].shm).st_ino, os.fstat(newcomer.shm).st_ino)
+        newcomer.close()
+        self.same_tables(server, peers)
+
+
+class Success(Program):
+    def test_foreground(self):
+        server = self.server(vectors=2)
+        peers = self.crowd(server)
+        client = self.client(server).ready()
+        peers[0].ring(1, 1)
+        os.pwrite(peers[0].shm, b"kept", 100)
+        sleeper = self.peer(server)
+        for _ in range(3):
+            self.reexec(server)
+            self.peer(server).close()
+        self.assertEqual(1, peers[1].wait_ring(1))
+        self.assertEqual(b"kept", os.pread(self.peer(server).shm, 4, 100))
+        client.send("int 0 0")
+        peers[0].wait_ring()
+        self.assertNotIn("disconnected", client.output("err"))
+        for peer in peers + [sleeper]:
+            self.assertTrue(peer.update())
+        self.assertEqual(3, server.stderr.count("carrying on with"))
+        server.stop()
+
+    def test_daemon_with_relative_paths(self):
+        here = os.getcwd()
+        self.addCleanup(os.chdir, here)
+        os.chdir(self.folder)
+        server = self.server(vectors=2, daemon=True, socket_path="socket", pid_file="pid")
+        os.chdir(here)
+        for name in ("socket", "pid_file"):
+            setattr(server, name, self.path(getattr(server, name)))
+        peers = self.crowd(server)
+        for _ in range(3):
+            self.reexec(server)
+            self.goes_on(server, peers)
+            with open(server.pid_file, encoding="ascii") as f:
+                self.assertEqual(server.pid, int(f.read()))
+            self.assertEqual("/", os.readlink("/proc/%d/cwd" % server.pid))
+        server.stop()
+        self.assertFalse(os.path.exists(server.pid_file))
+
+    def test_second_build(self):
+        server = self.server()
+        peers = self.crowd(server)
+        self.install(self.program)
+        self.assertIn("(deleted)", os.readlink("/proc/%d/exe" % server.pid))
+        self.reexec(server)
+        self.assertEqual(self.program, os.readlink("/proc/%d/exe" % server.pid))
+        self.goes_on(server, peers)
+        server.stop()
+
+    def test_storm(self):
+        """Again and again, while peers come and go; nothing leaks."""
+        server = self.server(vectors=4)
+        peers = self.crowd(server)
+        errors = []
+        self.reexec(server)
+        self.goes_on(server, peers)
+        before = wait_for(server.descriptors)
+
+        def again():
+            try:
+                for _ in range(TIMES):
+                    self.reexec(server)
+            except BaseException as error:  # pylint: disable=broad-except
+                errors.append(error)
+
+        thread = threading.Thread(target=again, daemon=True)
+        thread.start()
+        joins = 0
+        while thread.is_alive():
+            guests = [self.peer(server) for _ in range(3)]
+            joins += 3
+            for peer in peers:
+                self.assertTrue(peer.update())
+            for guest in guests:
+                guest.close()
+        thread.join()
+        print("\n%d joins during %d executions" % (joins, TIMES))
+        self.assertEqual([], errors)
+        self.goes_on(server, peers)
+        wait_for(lambda: server.descriptors() == before, what="%d descriptors" % before)
+        server.stop()
+
+    def test_slots_and_sleepers(self):
+        server = self.server("--slot", "vm=5", vectors=40)
+        slot = server.socket + ".vm"
+        self.addCleanup(support.remove, slot)
+        peers = self.crowd(server)
+        holder = support.RawPeer(slot, vectors=40)
+        bells = holder.numbers()[5]
+        silent = self.peer(server, greet=False)
+        peers[0].wait_join(5)
+        holder.close()
+        wait_for(lambda: "of slot vm left" in server.stderr)
+        peers[0].ring(5, 39)
+        self.reexec(server)
+        holder = support.RawPeer(slot, vectors=40)
+        self.addCleanup(holder.close)
+        self.assertEqual((5, bells), (holder.id, holder.numbers()[5]))
+        self.assertEqual(1, holder.wait_ring(39))
+        silent.greet()
+        self.same_tables(server, peers + [holder, silent])
+
+
+class Failure(Program):
+    """The other program cannot carry on: the old one does, and says why."""
+
+    def setUp(self):
+        super().setUp()
+        self.original = self.path("original")
+        shutil.copy(self.program, self.original)
+        self.running = self.server(vectors=2)
+        self.peers = self.crowd(self.running)
+        self.image = image(self.running.pid)
+
+    def cannot(self, why):
+        """Asks for the execution; it fails for this reason, and everything goes on."""
+        count = self.running.stderr.count("cannot carry on")
+        self.running.send_signal(signal.SIGUSR2)
+        wait_for(lambda: self.running.stderr.count("cannot carry on") > count,
+                 TRIAL_SECONDS + support.DEADLINE)
+        self.assertRegex(self.running.stderr.splitlines()[-1], "cannot carry on.*: " + why)
+        self.assertEqual(self.image, image(self.running.pid))
+        self.goes_on(self.running, self.peers)
+
+    def tearDown(self):
+        """With the good program in its place it works after all."""
+        self.install(self.original)
+        self.reexec(self.running)
+        self.goes_on(self.running, self.peers)
+        self.running.stop()
+        super().tearDown()
+
+    def test_it_says_no(self):
+        self.install(text="#!/bin/sh\necho 'no: not today'\nexit 1\n")
+        for _ in range(3):
+            self.cannot("no: not today$")
+
+    def test_it_says_nothing(self):
+        self.install("/bin/false")
+        self.cannot("it did not answer$")
+
+    def test_it_says_too_much(self):
+        self.install(text="#!/bin/sh\nexec yes no\n")
+        self.cannot("no$")
+
+    def test_it_cannot_be_executed(self):
+        self.install(self.original, mode=0o644)
+        self.cannot("cannot execute it: Permission denied")
+        os.unlink(self.program)
+        self.cannot("cannot execute it: No such file")
+
+    def test_another_version_of_the_state(self):
+        self.install(text=OTHER_VERSION % (sys.executable, self.original))
+        for _ in range(2):  # the state itself was not touched
+            self.cannot("no: the state has version 77, and this program reads")
+
+    def test_it_hangs(self):
+        """It is given ten seconds; meanwhile everything goes on, and there is no second trial."""
+        self.install(text="#!/bin/sh\nexec sleep 1000\n")
+        begin = time.monotonic()
+        self.running.send_signal(signal.SIGUSR2)
+        wait_for(lambda: "trying" in self.running.stderr)
+        self.running.send_signal(signal.SIGUSR2)
+        wait_for(lambda: "a trial is under way" in self.running.stderr)
+        self.goes_on(self.running, self.peers)
+        wait_for(lambda: "it did not answer" in self.running.stderr,
+                 TRIAL_SECONDS + support.DEADLINE)
+        self.assertGreater(time.monotonic() - begin, TRIAL_SECONDS / 2)
+        self.goes_on(self.running, self.peers)
+
+    def test_stopped_during_the_trial(self):
+        """The trial ends with the daemon."""
+        server = self.server()
+        self.install(text="#!/bin/sh\nexec sleep 1000\n")
+        server.send_signal(signal.SIGUSR2)
+        wait_for(lambda: "trying" in server.stderr)
+        server.stop()
+
+
+class UnderManager(manager.Test):
+    """Both at once: what the manager has stored is still what a kill needs."""
+
+    def test_store(self):
+        path, name = self.path("socket"), "ivshmem-test-%d-x" % os.getpid()
+        for trace in ("/dev/shm/" + name, "/dev/shm/.%s.lock" % name):
+            support.janitor.tell("remove", trace)
+            self.addCleanup(support.remove, trace)
+        service = self.manager([support.SERVER, "-F", "--fd-store", "-S", path, "-M", name],
+                               sockets={"peers": path}).start()
+        peers = []
+
+        def join():
+            peers.append(support.RawPeer(path))
+            self.addCleanup(peers[-1].close)
+            for peer in peers:
+                peer.wait_table(lambda table: set(table) == set(range(len(peers))))
+
+        def reexec():
+            before = image(service.pid)
+            os.kill(service.pid, signal.SIGUSR2)
+            wait_for(lambda: image(service.pid) not in (before, b""))
+
+        for _ in range(3):
+            join()
+            reexec()
+            join()
+            service.restart()
+            join()
+        service.stall()
+        waiting = [support.RawPeer(path, greet=False) for _ in range(12)]
+        for peer in waiting:
+            self.addCleanup(peer.close)
+        os.kill(service.pid, signal.SIGUSR2)
+        wait_for(lambda: "not now" in service.log())
+        service.resume()
+        for peer in waiting:
+            peer.greet()
+        peers += waiting
+        join()
+        reexec()
+        service.restart()
+        join()
+        self.assertEqual(len(peers), len(re.findall("s[0-9a-f]{6}", " ".join(service.names()))))
+
+
+if __name__ == "__main__":
+    support.main()
