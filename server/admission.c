@@ -20,14 +20,24 @@ enum {
     DESCRIPTORS_PER_SOCKET = 4,  /* a listener, its directory, its lock */
 };
 
-static unsigned peers_of(const struct hub *hub, uid_t uid)
+static unsigned count_waiting_of(const struct peer_list *list, uid_t uid)
 {
     const struct peer *peer;
     unsigned count = 0;
 
+    TAILQ_FOREACH (peer, list, turn)
+        count += peer->who.uid == uid;
+    return count;
+}
+
+/* Who waits for the store to have taken what is his is in as well. */
+static unsigned peers_of(const struct hub *hub, uid_t uid)
+{
+    const struct peer *peer;
+    unsigned count = count_waiting_of(&hub->arriving, uid) + count_waiting_of(&hub->awaited, uid);
+
     TAILQ_FOREACH (peer, &hub->peers, all)
-        if (peer->who.uid == uid)
-            count++;
+        count += peer->who.uid == uid;
     return count;
 }
 
@@ -96,19 +106,45 @@ static int check_budget_of(const struct hub *hub, struct peer *peer, const char 
                        (unsigned long long)peer->fd_base);
 }
 
+static int check_budget_of_peer(const struct hub *hub, struct peer *peer, uint64_t seats,
+                                struct failure *failure)
+{
+    char whose[32];
+
+    snprintf(whose, sizeof(whose), "peer %u's", peer->seat->id);
+    return check_budget_of(hub, peer, whose, seats, failure);
+}
+
+/* Those who wait for the store will be told of all who are there by then, the newcomer included. */
+static int check_budgets_of_waiting(const struct hub *hub, const struct peer_list *list,
+                                    unsigned *count, struct failure *failure)
+{
+    struct peer *peer;
+    int r = 0;
+
+    TAILQ_FOREACH (peer, list, turn) {
+        (*count)++;
+        if (r == 0)
+            r = check_budget_of_peer(hub, peer, hub->n_peers + 1u, failure);
+    }
+    return r;
+}
+
 static int check_budgets_of_peers(const struct hub *hub, struct failure *failure)
 {
     struct peer *peer;
-    char whose[32];
-    int r;
+    unsigned waiting = 0;
+    int r = check_budgets_of_waiting(hub, &hub->arriving, &waiting, failure);
 
+    if (r == 0)
+        r = check_budgets_of_waiting(hub, &hub->awaited, &waiting, failure);
     TAILQ_FOREACH (peer, &hub->peers, all) {
-        snprintf(whose, sizeof(whose), "peer %u's", peer->seat->id);
-        r = check_budget_of(hub, peer, whose, announce_holds(&peer->announce) + 1u, failure);
         if (r < 0)
-            return r;
+            break;
+        r = check_budget_of_peer(hub, peer, announce_holds(&peer->announce) + waiting + 1u,
+                                 failure);
     }
-    return 0;
+    return r;
 }
 
 int admission_check(struct hub *hub, int sock, const struct slot *slot, struct credentials *who,
