@@ -128,8 +128,9 @@ static int open_socket(struct control *control, struct failure *failure)
     int fd = r == 0 ? inherited_take_any(inherited, CONTROL_NAME) : -1;
 
     if (fd >= 0)
-        r = listener_inherit(base, fd, inherited->program ? control->path : NULL, on_accept,
-                             control, &control->listener, failure);
+        r = listener_inherit(base, fd, inherited_take_lock(inherited, CONTROL_NAME),
+                             inherited->program ? control->path : NULL, on_accept, control,
+                             &control->listener, failure);
     else if (r == 0)
         r = listener_new(base, control->path, &config->control_rights, on_accept, control,
                          &control->listener, failure);
@@ -201,7 +202,7 @@ struct control *control_free(struct control *control)
 void control_list(const struct control *control, FILE *out)
 {
     if (control)
-        fprintf(out, "%d %s\n", listener_fd(control->listener), CONTROL_NAME);
+        listener_list(control->listener, CONTROL_NAME, out);
 }
 
 void control_reexec_decided(struct control *control, const char *reason)

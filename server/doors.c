@@ -119,7 +119,8 @@ static int open_inherited(const struct doors_setup *setup, struct door *door, co
     }
     if (fd < 0)
         return -ENOENT;
-    r = listener_inherit(setup->base, fd, path, on_accept, door, &door->listener, failure);
+    r = listener_inherit(setup->base, fd, inherited_take_lock(setup->inherited, door->name), path,
+                         on_accept, door, &door->listener, failure);
     if (r < 0)
         close_fd(fd);
     return r;
@@ -214,7 +215,7 @@ void doors_resume(struct doors *doors)
 void doors_list(const struct doors *doors, FILE *out)
 {
     for (size_t i = 0; i < doors->n_items; i++)
-        fprintf(out, "%d %s\n", listener_fd(doors->items[i].listener), doors->items[i].name);
+        listener_list(doors->items[i].listener, doors->items[i].name, out);
 }
 
 struct doors *doors_free(struct doors *doors, bool remove)

@@ -172,6 +172,14 @@ int inherited_peek(const char *name)
     return fd;
 }
 
+int inherited_take_lock(struct inherited *inherited, const char *name)
+{
+    char lock[64];
+
+    snprintf(lock, sizeof(lock), INHERITED_LOCK "%s", name);
+    return inherited_take(inherited, lock);
+}
+
 void inherited_deinit(struct inherited *inherited)
 {
     for (size_t i = 0; i < inherited->n_items; i++) {

@@ -16,6 +16,7 @@
 #include "common/failure.h"
 
 #define INHERITED_LIST "IVSHMEM_INHERIT"
+#define INHERITED_LOCK "lock-" /* in front of the name of what a lock file is for */
 
 /**
  * struct inherited - the descriptors
@@ -63,6 +64,15 @@ int inherited_take_any(struct inherited *inherited, const char *name);
  * Return: the descriptor, which stays where it is, or -1.
  */
 int inherited_peek(const char *name);
+
+/**
+ * inherited_take_lock() - take the lock file of something
+ * @inherited: what came
+ * @name:      the thing's own name
+ *
+ * Return: the descriptor, -1 if there is none; owned by the caller.
+ */
+int inherited_take_lock(struct inherited *inherited, const char *name);
 
 /** inherited_deinit() - close what nobody took and forget the rest */
 void inherited_deinit(struct inherited *inherited);

@@ -17,6 +17,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "server/inherited.h"
 #include "server/lockfile.h"
 #include "server/trust.h"
 
@@ -220,9 +221,11 @@ static int open_socket(struct listener *listener, struct failure *failure)
 }
 
 /* Opens the directory, checks who could swap things in it, and takes the lock. */
-static int open_place(struct listener *listener, const char *path, struct failure *failure)
+static int open_place(struct listener *listener, const char *path, int held,
+                      struct failure *failure)
 {
     _cleanup_free_ char *copy = strdup(path), *base = strdup(path), *lock_name = NULL;
+    _cleanup_close_ int held_fd = held;
     char what[PATH_MAX];
     const char *directory;
     int r;
@@ -241,7 +244,8 @@ static int open_place(struct listener *listener, const char *path, struct failur
     if (r < 0)
         return r;
     snprintf(what, sizeof(what), "socket %s", path);
-    return lockfile_acquire(&listener->lock, listener->directory, lock_name, what, failure);
+    return lockfile_inherit(&listener->lock, listener->directory, lock_name, what,
+                            steal_fd(&held_fd), failure);
 }
 
 static struct listener *listener_alloc(struct event_base *base, listener_accept_fn *on_accept,
@@ -288,7 +292,7 @@ int listener_new(struct event_base *base, const char *path, const struct socket_
     if (!listener)
         return failure_set(failure, ENOMEM, "out of memory");
     listener->rights = *rights;
-    r = open_place(listener, path, failure);
+    r = open_place(listener, path, -1, failure);
     if (r == 0)
         r = check_path(listener, &stale, failure);
     if (r < 0) {
@@ -324,15 +328,16 @@ static int check_inherited(int fd, struct failure *failure)
     return 0;
 }
 
-int listener_inherit(struct event_base *base, int fd, const char *path,
+int listener_inherit(struct event_base *base, int fd, int lock, const char *path,
                      listener_accept_fn *on_accept, void *argument, struct listener **out,
                      struct failure *failure)
 {
+    _cleanup_close_ int held = lock;
     struct listener *listener = listener_alloc(base, on_accept, argument);
     int r = listener ? check_inherited(fd, failure) : failure_set(failure, ENOMEM, "out of memory");
 
     if (r == 0 && path)
-        r = open_place(listener, path, failure);
+        r = open_place(listener, path, steal_fd(&held), failure);
     else if (r == 0 && !(listener->path = strdup("the manager's socket")))
         r = failure_set(failure, ENOMEM, "out of memory");
     if (r < 0) {
@@ -354,6 +359,13 @@ void listener_set_ready(struct listener *listener, listener_ready_fn *ready)
 int listener_fd(const struct listener *listener)
 {
     return listener->fd;
+}
+
+void listener_list(const struct listener *listener, const char *name, FILE *out)
+{
+    fprintf(out, "%d %s\n", listener->fd, name);
+    if (listener->lock.fd >= 0)
+        fprintf(out, "%d " INHERITED_LOCK "%s\n", listener->lock.fd, name);
 }
 
 /* Removes the socket file if it is still the one that we made. */

@@ -75,6 +75,7 @@ int listener_open(struct listener *listener, struct failure *failure);
  * before us
  * @base:      event loop
  * @fd:        the listening socket; owned by the listener on success
+ * @lock:      its lock file, as it was kept; owned. -1: there is none
  * @path:      where it is, if we made it; NULL if it is the manager's
  * @on_accept: called for each connection
  * @argument:  first argument of @on_accept
@@ -83,7 +84,7 @@ int listener_open(struct listener *listener, struct failure *failure);
  *
  * Return: 0, -EPROTO when @fd is not a listening UNIX stream socket, or another negative errno.
  */
-int listener_inherit(struct event_base *base, int fd, const char *path,
+int listener_inherit(struct event_base *base, int fd, int lock, const char *path,
                      listener_accept_fn *on_accept, void *argument, struct listener **out,
                      struct failure *failure);
 
@@ -104,5 +105,8 @@ struct listener *listener_free(struct listener *listener, bool remove);
 
 /** listener_resume() - accept again after a pause: descriptors were given back */
 void listener_resume(struct listener *listener);
+
+/** listener_list() - write "NUMBER NAME" lines of a socket and its lock file, for a next program */
+void listener_list(const struct listener *listener, const char *name, FILE *out);
 
 #endif

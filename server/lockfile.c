@@ -111,6 +111,26 @@ int lockfile_acquire(struct lockfile *lock, int directory, const char *name, con
     return 0;
 }
 
+int lockfile_inherit(struct lockfile *lock, int directory, const char *name, const char *what,
+                     int held, struct failure *failure)
+{
+    _cleanup_close_ int fd = held;
+    struct stat status;
+
+    if (fd < 0 || fstat(fd, &status) < 0 || !is_in_place(directory, name, &status) ||
+        flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        fd = close_fd(fd);
+        return lockfile_acquire(lock, directory, name, what, failure);
+    }
+    lock->directory = fcntl(directory, F_DUPFD_CLOEXEC, 0);
+    lock->name = strdup(name);
+    lock->fd = steal_fd(&fd);
+    if (lock->directory >= 0 && lock->name)
+        return 0;
+    lockfile_release(lock);
+    return failure_set(failure, ENOMEM, "cannot keep the lock file %s of %s", name, what);
+}
+
 void lockfile_release(struct lockfile *lock)
 {
     if (lock->fd >= 0 && lock->directory >= 0 && lock->name)

@@ -41,6 +41,16 @@ struct lockfile {
 int lockfile_acquire(struct lockfile *lock, int directory, const char *name, const char *what,
                      struct failure *failure);
 
+/**
+ * lockfile_inherit() - go on with the lock of the program that this process executed before
+ * @held: the locked file, as it was kept open; owned by the callee. -1: there is none
+ *
+ * Nobody can get in between, as when it were given up and taken again. Where @held is not the file
+ * that has the name, this is lockfile_acquire(); so are the other parameters and the return value.
+ */
+int lockfile_inherit(struct lockfile *lock, int directory, const char *name, const char *what,
+                     int held, struct failure *failure);
+
 /** lockfile_release() - remove the file and give the lock up; does nothing if it is not held */
 void lockfile_release(struct lockfile *lock);
 

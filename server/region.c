@@ -180,15 +180,17 @@ static int make_named(struct region *region, const struct region_setup *setup,
     return r == -EEXIST ? -EAGAIN : r;
 }
 
-static int lock_name(struct region *region, struct failure *failure)
+static int lock_name(struct region *region, int held, struct failure *failure)
 {
+    _cleanup_close_ int held_fd = held;
     _cleanup_free_ char *file = NULL;
     char what[300];
 
     if (asprintf(&file, ".%s.lock", region->name) < 0)
         return failure_set(failure, ENOMEM, "out of memory");
     snprintf(what, sizeof(what), "shared memory object %s", region->name);
-    return lockfile_acquire(&region->lock, region->directory, file, what, failure);
+    return lockfile_inherit(&region->lock, region->directory, file, what, steal_fd(&held_fd),
+                            failure);
 }
 
 static int open_directory(struct region *region, const struct region_setup *setup,
@@ -208,7 +210,7 @@ static int open_named(struct region *region, const struct region_setup *setup,
 
     r = open_directory(region, setup, failure);
     if (r == 0)
-        r = lock_name(region, failure);
+        r = lock_name(region, -1, failure);
     if (r < 0)
         return r;
     do
@@ -289,14 +291,15 @@ int region_new(const struct region_setup *setup, struct region **out, struct fai
 }
 
 /* The object under our name may have been removed or replaced: then there is no name to remove. */
-static int inherit_name(struct region *region, const struct region_setup *setup,
+static int inherit_name(struct region *region, const struct region_setup *setup, int held,
                         struct failure *failure)
 {
+    _cleanup_close_ int held_fd = held;
     struct stat status;
     int r = open_directory(region, setup, failure);
 
     if (r == 0)
-        r = lock_name(region, failure);
+        r = lock_name(region, steal_fd(&held_fd), failure);
     if (r < 0)
         return r;
     if (fstatat(region->directory, region->name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
@@ -308,9 +311,10 @@ static int inherit_name(struct region *region, const struct region_setup *setup,
     return 0;
 }
 
-int region_inherit(const struct region_setup *setup, int fd, struct region **out,
+int region_inherit(const struct region_setup *setup, int fd, int lock, struct region **out,
                    struct failure *failure)
 {
+    _cleanup_close_ int held = lock;
     struct region *region = region_alloc(setup);
     int r = 0;
 
@@ -322,7 +326,7 @@ int region_inherit(const struct region_setup *setup, int fd, struct region **out
         r = failure_set(failure, EPROTO, "the memory that came back is not %llu bytes of memory",
                         ULL(setup->size));
     if (r == 0 && region->kind == REGION_NAMED)
-        r = inherit_name(region, setup, failure);
+        r = inherit_name(region, setup, steal_fd(&held), failure);
     if (r == 0)
         r = open_peer_fd(region, failure);
     if (r < 0) {

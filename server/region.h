@@ -94,12 +94,13 @@ int region_new(const struct region_setup *setup, struct region **out, struct fai
  * region_inherit() - carry on with the memory of another process of ours
  * @setup:   what it is: the name, and whether it stays
  * @fd:      the memory; owned by the region on success
+ * @lock:    its lock file, as it was kept; owned. -1: there is none
  * @out:     the region
  * @failure: says what is wrong with it
  *
  * Return: 0, -EPROTO when @fd is not memory of that size, or another negative errno.
  */
-int region_inherit(const struct region_setup *setup, int fd, struct region **out,
+int region_inherit(const struct region_setup *setup, int fd, int lock, struct region **out,
                    struct failure *failure);
 
 /** region_undo() - the start has failed: when the region is freed, what it made goes, the rest

@@ -174,7 +174,8 @@ static int adopt(struct server *server, int *state, int *memory, struct failure 
         r = failure_set(failure, ESTALE, "the configuration has changed, and nobody is connected");
     } else {
         setup.size = head->memory_size;
-        r = region_inherit(&setup, *memory, &server->region, failure);
+        r = region_inherit(&setup, *memory, inherited_take_lock(&server->inherited, STORE_MEMORY),
+                           &server->region, failure);
     }
     if (r < 0) {
         state_deinit(&server->state);
@@ -282,6 +283,8 @@ static void list_descriptors(void *argument, int state_fd, FILE *out)
     const struct server *server = argument;
 
     fprintf(out, "%d %s\n%d %s\n", state_fd, STORE_STATE, server->region->fd, STORE_MEMORY);
+    if (server->region->lock.fd >= 0)
+        fprintf(out, "%d " INHERITED_LOCK STORE_MEMORY "\n", server->region->lock.fd);
     doors_list(server->doors, out);
     control_list(server->control, out);
     hub_list(server->hub, out);
