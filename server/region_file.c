@@ -216,7 +216,7 @@ int region_file_new(const struct region_setup *setup, enum region_kind kind, int
         r = bind_node(fd, given, setup->numa_node, failure);
     if (r == 0 && setup->reserve)
         r = region_file_reserve(fd, given, failure);
-    if (r == 0 && setup->sealed)
+    if (r == 0 && kind == REGION_MEMFD) /* huge pages too: a peer could seal them at a wrong size */
         r = seal(fd, failure);
     if (r < 0)
         return r;
