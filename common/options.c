@@ -7,9 +7,11 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/cleanup.h"
 
@@ -215,17 +217,41 @@ static int parse_line(const struct parse *parse, char *line)
     return set_option(parse, spec, value);
 }
 
+/* Only a file can be read again, and only opening a file never has to wait for somebody. */
+static FILE *open_file(const char *path, struct failure *failure)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat status;
+    FILE *file;
+
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        failure_set(failure, errno, "cannot open %s: %s", path, strerror(errno));
+        return NULL;
+    }
+    if (!S_ISREG(status.st_mode)) {
+        errno = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
+        failure_set(failure, errno, "cannot read %s: it is not a regular file", path);
+        return NULL;
+    }
+    file = fdopen(fd, "r");
+    if (file)
+        steal_fd(&fd);
+    else
+        failure_set(failure, errno, "cannot open %s: %s", path, strerror(errno));
+    return file;
+}
+
 int options_parse_file(const struct option_spec *table, const char *path, void *config,
                        char **given, struct failure *failure)
 {
-    _cleanup_fclose_ FILE *file = fopen(path, "re");
+    _cleanup_fclose_ FILE *file = open_file(path, failure);
     _cleanup_free_ char *line = NULL;
     size_t room = 0;
     ssize_t length;
     unsigned number = 0;
 
     if (!file)
-        return failure_set(failure, errno, "cannot open %s: %s", path, strerror(errno));
+        return errno ? -errno : -EINVAL;
     while (errno = 0, (length = getline(&line, &room, file)) >= 0) {
         struct failure cause = {.text = ""};
         const struct parse parse = {table, config, given, &cause};
