@@ -234,10 +234,29 @@ struct hub *hub_free(struct hub *hub, bool hang_up)
     return NULL;
 }
 
+static bool is_held(const struct hub *hub, unsigned serial)
+{
+    const struct peer_list *const waiting[] = {&hub->arriving, &hub->awaited};
+    const struct peer *peer;
+
+    TAILQ_FOREACH (peer, &hub->peers, all)
+        if (peer->serial == serial)
+            return true;
+    for (size_t i = 0; i < 2; i++)
+        TAILQ_FOREACH (peer, waiting[i], turn)
+            if (peer->serial == serial)
+                return true;
+    return false;
+}
+
+/* Numbers come round again, and a machine may be connected for longer than that takes. */
 unsigned hub_new_serial(struct hub *hub, int sock)
 {
-    unsigned serial = ++hub->state->file->head.last_serial & STORE_SERIAL_MAX;
+    unsigned serial;
 
+    do
+        serial = ++hub->state->file->head.last_serial & STORE_SERIAL_MAX;
+    while (hub->store && (!serial || is_held(hub, serial)));
     if (hub->store && store_socket(hub->store, serial, sock) < 0)
         log_error("no memory to store a socket: its client will be lost in a restart");
     return serial;
