@@ -14,13 +14,34 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 
+enum { REFILL_PAUSE_US = 2000 };
+
 struct guard {
     struct region *region;
     int fd;
-    struct event *changed;
+    struct event *changed, *refill;
+    uint64_t refilled; /* pages up to here are reserved again */
     struct log_limit repairs;
     struct witness *witness;
 };
+
+/* A slice now and then, so that peers are served meanwhile, also when this never ends. */
+static void on_refill(evutil_socket_t fd, short what, void *argument)
+{
+    const struct timeval soon = {.tv_usec = REFILL_PAUSE_US};
+    struct guard *guard = argument;
+    int r = region_refill(guard->region, &guard->refilled);
+
+    (void)fd;
+    (void)what;
+    if (r > 0)
+        event_add(guard->refill, &soon);
+    else if (r < 0)
+        log_limited(&guard->repairs, LOG_ERR,
+                    "the memory has its size again, but only %llu bytes of it could be reserved: "
+                    "%s. Whoever touches the rest may die",
+                    (unsigned long long)guard->refilled, strerror(-r));
+}
 
 static void check_size(struct guard *guard)
 {
@@ -30,6 +51,10 @@ static void check_size(struct guard *guard)
     int r = region_restore(region, &found);
     const struct incident incident = {.kind = INCIDENT_REPAIRED, .size = found};
 
+    if (r > 0) {
+        guard->refilled = 0;
+        event_active(guard->refill, EV_TIMEOUT, 0);
+    }
     if (r > 0 && guard->witness)
         witness_tell(guard->witness, &incident);
     if (r > 0)
@@ -63,8 +88,8 @@ static void on_changed(evutil_socket_t fd, short what, void *argument)
     int r;
 
     (void)what;
-    while (read(fd, events, sizeof(events)) > 0) /* what they say does not matter: look */
-        continue;
+    if (read(fd, events, sizeof(events)) < 0 && errno != EAGAIN) /* what they say does not matter */
+        log_limited(&guard->repairs, LOG_ERR, "cannot read what changed: %s", strerror(errno));
     r = watch(guard);
     if (r < 0)
         log_limited(&guard->repairs, LOG_ERR, "cannot watch the memory any more: %s", strerror(-r));
@@ -89,8 +114,9 @@ int guard_new(struct event_base *base, struct region *region, struct guard **out
                     "max_user_watches limit this)",
                     strerror(-r));
     if (r == 0) {
+        guard->refill = evtimer_new(base, on_refill, guard);
         guard->changed = event_new(base, guard->fd, EV_READ | EV_PERSIST, on_changed, guard);
-        if (!guard->changed || event_add(guard->changed, NULL) < 0)
+        if (!guard->changed || !guard->refill || event_add(guard->changed, NULL) < 0)
             r = failure_set(failure, ENOMEM, "out of memory");
     }
     if (r < 0) {
@@ -114,6 +140,8 @@ struct guard *guard_free(struct guard *guard)
         return NULL;
     if (guard->changed)
         event_free(guard->changed);
+    if (guard->refill)
+        event_free(guard->refill);
     close_fd(guard->fd);
     free(guard);
     return NULL;

@@ -24,7 +24,8 @@ enum {
     NAME_MAX_LENGTH = 200,  /* leaves room for the lock file's name */
     ADOPT_WAIT_STEPS = 500, /* of 10 ms: another creator made the object and must size it */
     ADOPT_STEP_NS = 10000000,
-    ADOPT_ATTEMPTS = 3, /* another creator may come first, and its object go away again */
+    REFILL_SLICE = 4 << 20, /* a millisecond or two */
+    ADOPT_ATTEMPTS = 3,     /* another creator may come first, and its object go away again */
 };
 
 int region_name_check(const char *name, struct failure *failure)
@@ -382,13 +383,17 @@ int region_restore(struct region *region, uint64_t *found)
     *found = (uint64_t)status.st_size;
     if (*found == region->size)
         return 0;
-    if (ftruncate(region->fd, (off_t)region->size) < 0)
-        return -errno;
-    if (region->reserve) {
-        int r = region_file_reserve(region->fd, region->size, NULL);
+    return ftruncate(region->fd, (off_t)region->size) < 0 ? -errno : 1;
+}
 
-        if (r < 0)
-            return r;
-    }
-    return 1;
+int region_refill(const struct region *region, uint64_t *from)
+{
+    uint64_t rest = region->size - *from, slice = rest < REFILL_SLICE ? rest : REFILL_SLICE;
+
+    if (!region->reserve || !rest)
+        return 0;
+    if (fallocate(region->fd, 0, (off_t)*from, (off_t)slice) < 0)
+        return errno == EINTR ? 1 : -errno;
+    *from += slice;
+    return *from < region->size;
 }

@@ -124,6 +124,18 @@ struct region *region_free(struct region *region);
 int region_restore(struct region *region, uint64_t *found);
 
 /**
+ * region_refill() - reserve some of the pages that were lost with the size
+ * @region: the region
+ * @from:   where to go on; moved
+ *
+ * A little at a time: a large region takes many seconds.
+ *
+ * Return: 1 when there is more to do, 0 when all is reserved (or is not to be), or a negative
+ * errno.
+ */
+int region_refill(const struct region *region, uint64_t *from);
+
+/**
  * region_name_check() - whether a name can be that of an object
  * @name:    the name; one leading slash is allowed, as in shm_open(3)
  * @failure: says what is wrong with it
