@@ -16,7 +16,9 @@
 #include <sys/un.h>
 
 #include "common/cleanup.h"
+#include "common/fdpass.h"
 #include "common/log.h"
+#include "common/wire.h"
 #include "server/inherited.h"
 #include "server/lockfile.h"
 #include "server/trust.h"
@@ -368,6 +370,22 @@ void listener_list(const struct listener *listener, const char *name, FILE *out)
         fprintf(out, "%d " INHERITED_LOCK "%s\n", listener->lock.fd, name);
 }
 
+/*
+ * Who has connected and was not accepted yet is turned away: a QEMU that only sees the connection
+ * end spins for ever (ivshmem-protocol(7)). After the shutdown nobody can queue up any more.
+ */
+static void turn_away(const struct listener *listener)
+{
+    int sock;
+
+    if (listener->fd < 0 || !listener->ready || shutdown(listener->fd, SHUT_RD) < 0)
+        return;
+    while ((sock = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+        fdpass_write(sock, WIRE_REFUSED, -1);
+        close_fd(sock);
+    }
+}
+
 /* Removes the socket file if it is still the one that we made. */
 static void remove_socket(const struct listener *listener)
 {
@@ -387,8 +405,10 @@ struct listener *listener_free(struct listener *listener, bool remove)
         event_free(listener->acceptable);
     if (listener->resume)
         event_free(listener->resume);
-    if (remove && listener->name)
+    if (remove && listener->name) {
         remove_socket(listener);
+        turn_away(listener);
+    }
     close_fd(listener->fd);
     lockfile_release(&listener->lock);
     close_fd(listener->directory);
