@@ -224,7 +224,7 @@ int admission_peer(struct hub *hub, int sock, const struct credentials *who,
     r = check_budget_of(hub, newcomer, "its", hub->n_peers + 1u, failure);
     if (r < 0) {
         newcomer->sock = -1; /* still the caller's: it has to be told */
-        peer_free(newcomer, false);
+        peer_free(newcomer);
         return r;
     }
     announce_remember(&newcomer->announce, &hub->state->file->peers[seat->id]);

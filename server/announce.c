@@ -195,6 +195,11 @@ bool announce_next(const struct announce *announce, struct announce_cursor *curs
     return true;
 }
 
+bool announce_in_greeting(const struct announce *announce)
+{
+    return announce->cursor.greeted < GREETING_MESSAGES;
+}
+
 bool announce_pending(const struct announce *announce)
 {
     const struct announce_cursor *cursor = &announce->cursor;

@@ -171,6 +171,9 @@ void announce_left(struct announce *announce, const struct seat *seat);
 bool announce_next(const struct announce *announce, struct announce_cursor *cursor,
                    struct announcement *message);
 
+/** announce_in_greeting() - whether version, ID or memory is not out yet: a QEMU waits for it */
+bool announce_in_greeting(const struct announce *announce);
+
 /** announce_pending() - whether there is anything to tell */
 bool announce_pending(const struct announce *announce);
 

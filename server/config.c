@@ -171,6 +171,13 @@ static int check_combination(const struct config *config, struct failure *failur
         return failure_set(failure, EINVAL,
                            "--keep and --adopt need an object with a name: leave "
                            "out --sealed, --hugetlb and --shm-dir");
+    for (size_t i = 0; i < config->n_slots; i++)
+        if (!config->slots[i].socket && (strcmp(config->slots[i].name, "ctl") == 0 ||
+                                         strcmp(config->slots[i].name, "lock") == 0))
+            return failure_set(failure, EINVAL,
+                               "slot %s would be at the path of the control socket or a lock file: "
+                               "name it differently, or give it a socket",
+                               config->slots[i].name);
     if (region->adopt && region->zero)
         return failure_set(failure, EINVAL,
                            "--adopt uses what another program made, --zero would "
@@ -313,6 +320,9 @@ int config_reload(struct config *config, int argc, char **argv, struct failure *
         config->given[i] = fresh.given[i];
         fresh.given[i] = text;
     }
+    if ((config->access.n_uids || config->access.n_gids) && !fresh.access.n_uids &&
+        !fresh.access.n_gids)
+        log_warning("there is no allow list any more: whoever can open the socket may join");
     config->access = fresh.access;
     config->control_access = fresh.control_access;
     config->log_level = fresh.log_level;

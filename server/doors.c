@@ -134,9 +134,8 @@ static int place_door(const struct doors_setup *setup, struct door *door, struct
     char manager_name[DOOR_NAME_SIZE];
     int r;
 
-    if (slot ? asprintf(&path, "%s%s%s", slot->socket ? slot->socket : config->socket,
-                        slot->socket ? "" : ".", slot->socket ? "" : slot->name) < 0
-             : !(path = strdup(config->socket)))
+    if (asprintf(&path, "%s%s%s", slot && slot->socket ? slot->socket : config->socket,
+                 slot && !slot->socket ? "." : "", slot && !slot->socket ? slot->name : "") < 0)
         return failure_set(failure, ENOMEM, "out of memory");
     snprintf(manager_name, sizeof(manager_name), slot ? "slot-%s" : "peers",
              slot ? slot->name : "");

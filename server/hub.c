@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * See hub.h. Admission is in admission.c.
+ * See hub.h. Who may come in is in admission.c, whose turn it is in turns.c.
  */
 #include "server/hub.h"
 
@@ -13,110 +13,12 @@
 
 #include "server/admission.h"
 #include "server/store.h"
+#include "server/turns.h"
 
 enum {
-    RETRY_US = 10000,     /* until descriptors in flight may have landed */
     RESERVE_STEP = 16384, /* IDs that records are given room for at a time */
     FREE_IDS_LOW = 1024,  /* with fewer free IDs, leaves are withheld and seats used again */
 };
-
-static const struct timeval at_once = {.tv_sec = 0};
-
-/* Puts a peer where its state says it belongs. It is in no list, and no event of it is pending. */
-static void settle(struct hub *hub, struct peer *peer, enum peer_state state)
-{
-    const struct timeval retry = {.tv_usec = RETRY_US};
-    const struct timeval patience = {.tv_sec = hub->access->peer_timeout};
-
-    peer->state = state;
-    switch (state) {
-    case PEER_IDLE:
-        break;
-    case PEER_ARRIVING:
-        TAILQ_INSERT_TAIL(&hub->arriving, peer, turn);
-        break;
-    case PEER_READY:
-        TAILQ_INSERT_TAIL(&hub->ready, peer, turn);
-        if (!event_pending(hub->turn, EV_TIMEOUT, NULL))
-            event_add(hub->turn, &at_once);
-        break;
-    case PEER_FULL:
-        event_add(peer->writable, patience.tv_sec ? &patience : NULL);
-        break;
-    case PEER_LATER:
-        log_limited(&hub->stalled, LOG_WARNING,
-                    "peer %u (%s) has to wait: too many descriptors of this user in flight",
-                    peer->seat->id, peer->who.command);
-        TAILQ_INSERT_TAIL(&hub->later, peer, turn);
-        if (!event_pending(hub->retry, EV_TIMEOUT, NULL))
-            event_add(hub->retry, &retry);
-        break;
-    }
-}
-
-/* The opposite of settle(): takes a peer out of where it waits. */
-static void unsettle(struct hub *hub, struct peer *peer)
-{
-    if (peer->state == PEER_ARRIVING)
-        TAILQ_REMOVE(peer->awaited ? &hub->awaited : &hub->arriving, peer, turn);
-    else if (peer->state == PEER_READY)
-        TAILQ_REMOVE(&hub->ready, peer, turn);
-    else if (peer->state == PEER_LATER)
-        TAILQ_REMOVE(&hub->later, peer, turn);
-    else if (peer->state == PEER_FULL)
-        event_del(peer->writable);
-    peer->state = PEER_IDLE;
-}
-
-void hub_wake(struct hub *hub, struct peer *peer)
-{
-    if (peer->state == PEER_READY)
-        return;
-    unsettle(hub, peer);
-    settle(hub, peer, PEER_READY);
-}
-
-/* Those that are full or wait for room are not disturbed: news reaches them when they go on. */
-void hub_wake_idle(struct hub *hub)
-{
-    struct peer *peer;
-
-    TAILQ_FOREACH (peer, &hub->peers, all)
-        if (peer->state == PEER_IDLE && announce_pending(&peer->announce))
-            settle(hub, peer, PEER_READY);
-}
-
-static void on_turn(evutil_socket_t fd, short what, void *argument)
-{
-    struct hub *hub = argument;
-    struct peer *last = TAILQ_LAST(&hub->ready, peer_list), *peer;
-    bool done = !last;
-
-    (void)fd;
-    (void)what;
-    while (!done && (peer = TAILQ_FIRST(&hub->ready))) {
-        int state;
-
-        done = peer == last; /* who is added during this round waits for the next */
-        unsettle(hub, peer);
-        state = peer_send(peer, &hub->state->file->batch);
-        if (state >= 0)
-            settle(hub, peer, (enum peer_state)state);
-        else
-            hub_drop(hub, peer, state == -EPIPE || state == -ECONNRESET ? NULL : strerror(-state));
-    }
-}
-
-static void on_retry(evutil_socket_t fd, short what, void *argument)
-{
-    struct hub *hub = argument;
-    struct peer *peer;
-
-    (void)fd;
-    (void)what;
-    while ((peer = TAILQ_FIRST(&hub->later)))
-        hub_wake(hub, peer);
-}
 
 /*
  * The soft limit is raised to the hard one: every doorbell is a descriptor. Not with a store: the
@@ -193,11 +95,7 @@ int hub_new(const struct hub_setup *setup, struct hub **out, struct failure *fai
     TAILQ_INIT(&hub->arriving);
     TAILQ_INIT(&hub->awaited);
     TAILQ_INIT(&hub->peers);
-    TAILQ_INIT(&hub->ready);
-    TAILQ_INIT(&hub->later);
-    hub->turn = evtimer_new(hub->base, on_turn, hub);
-    hub->retry = evtimer_new(hub->base, on_retry, hub);
-    if (!hub->turn || !hub->retry) {
+    if (turns_init(hub) < 0) {
         hub_free(hub, false);
         return failure_set(failure, ENOMEM, "out of memory");
     }
@@ -210,11 +108,13 @@ static void free_list(struct hub *hub, struct peer_list *list, bool hang_up)
     struct peer *peer;
 
     while ((peer = TAILQ_FIRST(list))) {
-        unsettle(hub, peer);
+        turns_unsettle(hub, peer);
         if (list == &hub->peers)
             TAILQ_REMOVE(list, peer, all);
+        if (hang_up)
+            peer_hang_up(peer);
         announce_deinit(&peer->announce, &hub->seats);
-        peer_free(peer, hang_up);
+        peer_free(peer);
     }
 }
 
@@ -225,10 +125,7 @@ struct hub *hub_free(struct hub *hub, bool hang_up)
     free_list(hub, &hub->arriving, hang_up);
     free_list(hub, &hub->awaited, hang_up);
     free_list(hub, &hub->peers, hang_up);
-    if (hub->turn)
-        event_free(hub->turn);
-    if (hub->retry)
-        event_free(hub->retry);
+    turns_deinit(hub);
     seats_deinit(&hub->seats);
     free(hub);
     return NULL;
@@ -357,11 +254,11 @@ void hub_drop(struct hub *hub, struct peer *peer, const char *why)
     struct seat *seat = peer->seat;
     bool known = peer->state != PEER_ARRIVING;
 
-    shutdown(peer->sock, SHUT_RDWR);
+    peer_hang_up(peer);
     log_movement(hub, peer, known ? "left" : "left before it joined", why);
     if (known)
         witness_peer(hub, INCIDENT_LEFT, peer, why);
-    unsettle(hub, peer);
+    turns_unsettle(hub, peer);
     if (known)
         TAILQ_REMOVE(&hub->peers, peer, all);
     hub->n_peers--;
@@ -370,7 +267,7 @@ void hub_drop(struct hub *hub, struct peer *peer, const char *why)
     if (hub->store)
         store_forget_socket(hub->store, peer->serial);
     announce_deinit(&peer->announce, &hub->seats);
-    peer_free(peer, true);
+    peer_free(peer);
     seats_vacate(&hub->seats, seat);
     state_forget_peer(hub->state, seat->id);
     hub_vacated(hub, seat);
@@ -509,7 +406,7 @@ void hub_admit(struct hub *hub, int sock, unsigned serial, struct slot *slot)
     }
     prepare(hub, newcomer, seat, serial, slot);
     if (hub->store) {
-        settle(hub, newcomer, PEER_ARRIVING);
+        turns_settle(hub, newcomer, PEER_ARRIVING);
         await_store(hub);
     } else {
         join(hub, newcomer);

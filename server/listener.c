@@ -346,7 +346,7 @@ int listener_inherit(struct event_base *base, int fd, int lock, const char *path
         listener_free(listener, false);
         return r;
     }
-    if (path)
+    if (listener->name)
         fstatat(listener->directory, listener->name, &listener->bound, AT_SYMLINK_NOFOLLOW);
     listener->fd = fd;
     *out = listener;

@@ -180,6 +180,7 @@ static void on_changed(void *argument)
 static int open_place(struct metrics *metrics, struct failure *failure)
 {
     _cleanup_free_ char *copy = strdup(metrics->path), *base = strdup(metrics->path);
+    struct stat status;
 
     metrics->name = base ? strdup(basename(base)) : NULL;
     if (!copy || !metrics->name ||
@@ -191,6 +192,11 @@ static int open_place(struct metrics *metrics, struct failure *failure)
     if (metrics->directory < 0)
         return failure_set(failure, errno, "option --metrics-file: the directory of %s: %s",
                            metrics->path, strerror(errno));
+    if (fstatat(metrics->directory, metrics->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        !S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode))
+        return failure_set(failure, EEXIST,
+                           "option --metrics-file: %s exists and is not a regular file",
+                           metrics->path);
     return 0;
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/fdpass.h"
 #include "server/hub.h"
 
 enum {
@@ -87,7 +88,7 @@ int peer_new(struct hub *hub, int sock, const struct credentials *who, struct pe
     peer->readable = event_new(hub->base, sock, EV_READ | EV_PERSIST, on_readable, peer);
     peer->writable = event_new(hub->base, sock, EV_WRITE, on_writable, peer);
     if (!peer->readable || !peer->writable || event_add(peer->readable, NULL) < 0) {
-        peer_free(peer, false);
+        peer_free(peer);
         return -ENOMEM;
     }
     setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
@@ -100,7 +101,14 @@ int peer_new(struct hub *hub, int sock, const struct credentials *who, struct pe
     return 0;
 }
 
-struct peer *peer_free(struct peer *peer, bool hang_up)
+void peer_hang_up(const struct peer *peer)
+{
+    if (announce_in_greeting(&peer->announce))
+        fdpass_write(peer->sock, WIRE_REFUSED, -1);
+    shutdown(peer->sock, SHUT_RDWR); /* close() alone leaves it open while the store holds it */
+}
+
+struct peer *peer_free(struct peer *peer)
 {
     if (!peer)
         return NULL;
@@ -108,8 +116,6 @@ struct peer *peer_free(struct peer *peer, bool hang_up)
         event_free(peer->readable);
     if (peer->writable)
         event_free(peer->writable);
-    if (peer->sock >= 0 && hang_up)
-        shutdown(peer->sock, SHUT_RDWR); /* close() alone leaves it open while the store holds it */
     close_fd(peer->sock);
     free(peer);
     return NULL;

@@ -78,13 +78,15 @@ struct peer {
 int peer_new(struct hub *hub, int sock, const struct credentials *who, struct peer **out);
 
 /**
- * peer_free() - forget a peer that is in no list
- * @peer:    may be NULL
- * @hang_up: end the connection, whoever else holds a descriptor of it
+ * peer_hang_up() - end the connection, whoever else holds a descriptor of it
+ * @peer: the peer
  *
- * Return: NULL.
+ * One who waits for the rest of its greeting is told -2: a QEMU that sees only the end would spin.
  */
-struct peer *peer_free(struct peer *peer, bool hang_up);
+void peer_hang_up(const struct peer *peer);
+
+/** peer_free() - forget a peer that is in no list. Takes NULL, returns NULL. */
+struct peer *peer_free(struct peer *peer);
 
 /**
  * peer_send() - tell a peer one batch of what it has to be told

@@ -131,6 +131,13 @@ class Lines(ConfigTest):
         self.refused("-F", "--config", self.folder, mentions=[self.folder])
         self.refused("-F", "--config", "", mentions=["config"])
 
+    def test_pipe(self):
+        """Refused at once: opening it would wait for somebody who writes."""
+        pipe = self.path("pipe")
+        os.mkfifo(pipe)
+        for options in (("-F",), ("--check-config",)):
+            self.refused(*options, "--config", pipe, mentions=[pipe, "not a regular file"])
+
 
 class Precedence(ConfigTest):
     def test_command_line_wins(self):
@@ -284,6 +291,20 @@ class Reload(ConfigTest):
         second.close()
         self.write("max-peers = 1")
         self.reload(server)
+        server.stop()
+
+    def test_a_pipe_holds_up_nobody(self):
+        server = self.start("max-peers = 2")
+        self.peer(server)
+        path = self.path("config")
+        os.unlink(path)
+        os.mkfifo(path)
+        self.assertIn("not a regular file", self.reload(server, refused=True))
+        self.peer(server)
+        self.turned_away(server)
+        os.unlink(path)
+        self.reload(server, "max-peers = 3")
+        self.peer(server)
         server.stop()
 
     def test_command_line_still_wins(self):

@@ -272,6 +272,24 @@ class HugePages(MemoryTest):
             os.ftruncate(self.peer(server).shm, 0)
         server.stop()
 
+    def test_nobody_can_resize(self):
+        """Nor seal them at another size. Needs no huge page, as nobody touches the memory."""
+        try:
+            probe = os.memfd_create("probe", os.MFD_CLOEXEC | os.MFD_HUGETLB)
+        except OSError as error:
+            self.skipTest("no huge pages: %s" % error)
+        page = os.fstat(probe).st_blksize
+        os.close(probe)
+        server = self.server("--hugetlb", "--no-reserve", size=2 * page)
+        peer = self.peer(server)
+        for size in (0, page, 3 * page):
+            with self.assertRaises(PermissionError):
+                os.ftruncate(peer.shm, size)
+        with self.assertRaises(PermissionError):
+            fcntl.fcntl(peer.shm, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
+        self.assertEqual(2 * page, os.fstat(self.peer(server).shm).st_size)
+        server.stop()
+
     def test_too_few(self):
         page = self.need_pages(2)
         self.refused("-F", "--hugetlb", "-l", 4096 * page, mentions=[4096 * page, "missing"])
@@ -520,6 +538,32 @@ class Cut(MemoryTest):
         other.ring(peer.id)
         self.assertEqual(1, peer.wait_ring())
         self.assertLess(len(server.stderr.splitlines()), 60)
+        server.stop()
+
+    def test_large(self):
+        """
+        To reserve a large region again takes long: newcomers need not wait until it is done. The
+        machine may be busy, so once in a few times is enough; with all done in one go it is never.
+        """
+        size = 256 * MIB
+        free = os.statvfs("/dev/shm")
+        if free.f_bavail * free.f_frsize < 2 * size:
+            self.skipTest("too little room in /dev/shm")
+        server = self.server(size=size)
+        peer = self.peer(server)
+
+        def reserved():
+            return os.fstat(peer.shm).st_blocks * 512
+
+        for _ in range(5):
+            os.ftruncate(peer.shm, 0)
+            support.wait_for(lambda: os.fstat(peer.shm).st_size == size, what="the size")
+            self.peer(server).close()
+            at_join = reserved()
+            support.wait_for(lambda: reserved() >= size, what="all to be reserved")
+            if at_join < size:
+                break
+        self.assertLess(at_join, size, "newcomers waited")
         server.stop()
 
     def test_name_taken_away(self):

@@ -5,6 +5,7 @@ Re-execution (SIGUSR2): another program carries on in the same process, without 
 or the old one does when the other cannot.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import manager
 import support
 from support import wait_for
 
+REAL_SERVER = support.SERVER
 TRIAL_SECONDS = 10
 TIMES = 200 if os.environ.get("IVSHMEM_TEST_LONG") else 20
 
@@ -29,6 +31,13 @@ for line in open("/proc/self/fd/" + os.environ["IVSHMEM_INHERIT"]):
     if name == "state":
         os.pwrite(int(fd), (77).to_bytes(4, "little"), 8)
 os.execv(%r, sys.argv)
+"""
+
+# A program that takes its time before it becomes the real one, though not in the trial.
+SLOW_START = """#!/bin/sh
+i=0
+[ $$ = %d ] && until [ -e '%s' ] || [ $((i += 1)) = 1000 ]; do sleep 0.01; done
+exec '%s' "$@"
 """
 
 
@@ -134,6 +143,27 @@ class Success(Program):
         self.assertIn("(deleted)", os.readlink("/proc/%d/exe" % server.pid))
         self.reexec(server)
         self.assertEqual(self.program, os.readlink("/proc/%d/exe" % server.pid))
+        self.goes_on(server, peers)
+        server.stop()
+
+    def test_nobody_gets_in_between(self):
+        """The lock files stay locked while one program turns into the other."""
+        server = self.server()
+        peers = self.crowd(server)
+        locks = [server.socket + ".lock", "/dev/shm/.%s.lock" % server.shm_name]
+        go = self.path("go")
+        self.install(text=SLOW_START % (server.pid, go, REAL_SERVER))
+        self.reexec(server)  # and now the script runs, with what it was given
+        for path in locks:
+            with open(path, "rb") as lock, self.assertRaises(BlockingIOError, msg=path):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for socket, name in ((server.socket, server.shm_name + "-b"),
+                             (self.path("other"), server.shm_name)):
+            self.refused("-F", "-S", socket, "-M", name, program=REAL_SERVER,
+                         names=False, mentions=[server.pid])
+        self.assertNotIn("carrying on", server.stderr)  # it still waited
+        with open(go, "wb"):
+            pass
         self.goes_on(server, peers)
         server.stop()
 
@@ -300,8 +330,12 @@ class UnderManager(manager.Test):
         waiting = [support.RawPeer(path, greet=False) for _ in range(12)]
         for peer in waiting:
             self.addCleanup(peer.close)
-        os.kill(service.pid, signal.SIGUSR2)
-        wait_for(lambda: "not now" in service.log())
+
+        def refused():
+            os.kill(service.pid, signal.SIGUSR2)
+            return "not now" in service.log()
+
+        wait_for(refused)
         service.resume()
         for peer in waiting:
             peer.greet()

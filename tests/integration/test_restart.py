@@ -687,6 +687,20 @@ class Stalls(Service):
         self.same_tables(peers + newcomers)
         self.exact_store(service, [peer.id for peer in peers + newcomers])
 
+    def test_who_waits_counts(self):
+        """A limit holds for all who come while the manager does not answer, not just afterwards."""
+        service = self.service("--max-peers-per-uid", "2")
+        service.stall()
+        newcomers = [self.join(greet=False) for _ in range(6)]
+        self.assertRaises(support.TurnedAway, newcomers[2].greet)
+        service.resume()
+        for peer in newcomers[:2]:
+            peer.greet()
+        for peer in newcomers[3:]:
+            self.assertRaises(support.TurnedAway, peer.greet)
+        self.same_tables(newcomers[:2])
+        self.exact_store(service, [peer.id for peer in newcomers[:2]])
+
     def test_killed_meanwhile(self):
         service = self.service(vectors=8)
         peers = [self.join() for _ in range(4)]

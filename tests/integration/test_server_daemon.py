@@ -11,6 +11,8 @@ import time
 
 import support
 
+ACCEPT_BURST = 16  # so many are accepted before the server looks at anything else
+
 
 class Daemon(support.Test):
     def test_clients_can_connect_when_the_parent_returns(self):
@@ -171,6 +173,24 @@ class Signals(support.Test):
                 process.kill()
                 process.wait()
             self.assertEqual([], [path for path in paths if os.path.lexists(path)])
+
+    def test_backlog(self):
+        """Who has connected and was not accepted yet hears -2: no QEMU spins on a mere end."""
+        server = self.server()
+        server.send_signal(signal.SIGSTOP)
+
+        def stopped():
+            with open("/proc/%d/stat" % server.pid) as f:
+                return f.read().rpartition(")")[2].split()[0] == "T"
+
+        support.wait_for(stopped, what="the server to stop")
+        waiting = [self.peer(server, greet=False) for _ in range(2 * ACCEPT_BURST)]
+        server.send_signal(signal.SIGTERM)
+        server.send_signal(signal.SIGCONT)
+        self.assertEqual(0, server.wait())
+        self.assertEqual([], server.left_behind())
+        for peer in waiting:  # some of them were accepted at the last moment
+            self.assertRaises(support.TurnedAway, peer.greet)
 
     def test_many_signals(self):
         server = self.server()

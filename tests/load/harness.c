@@ -143,6 +143,9 @@ void harness_raise_limit(rlim_t wanted)
 }
 
 static void say(const char *what, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+static void say(const char *what, const char *format, va_list arguments)
 {
     fflush(stdout);
     fprintf(stderr, "%s: ", what);

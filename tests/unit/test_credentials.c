@@ -211,7 +211,7 @@ static void descriptor_counts(void **state)
     assert_int_equal(-ENOENT, descriptors_of(INT32_MAX, &count));
     assert_int_equal(4711, count);
     assert_int_equal(0, descriptors_of(getpid(), &before));
-    assert_int_equal(count_descriptors() + 1, before); /* with the one that looks */
+    assert_in_range(before, count_descriptors(), count_descriptors() + 1); /* and who looks */
     for (int i = 0; i < 30; i++)
         spare[i] = dup(STDIN_FILENO);
     assert_int_equal(0, descriptors_of(getpid(), &after));
