@@ -150,14 +150,19 @@ int inherited_take(struct inherited *inherited, const char *name)
 
 int inherited_take_any(struct inherited *inherited, const char *name)
 {
-    const struct inherited_item *end = inherited->items + inherited->n_items;
     struct inherited_item *item = find(inherited, name);
 
-    while (item && item > inherited->items && strcmp(item[-1].name, name) == 0)
+    if (!item)
+        return -1;
+    while (item > inherited->items && strcmp(item[-1].name, name) == 0)
         item--;
-    while (item && item < end && item->fd < 0 && strcmp(item->name, name) == 0)
-        item++;
-    return item && item < end && strcmp(item->name, name) == 0 ? steal_fd(&item->fd) : -1;
+    for (size_t i = (size_t)(item - inherited->items); i < inherited->n_items; i++) {
+        if (strcmp(inherited->items[i].name, name) != 0)
+            break;
+        if (inherited->items[i].fd >= 0)
+            return steal_fd(&inherited->items[i].fd);
+    }
+    return -1;
 }
 
 int inherited_peek(const char *name)
