@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "client/shell/call.h"
 #include "client/shell/settings.h"
 #include "client/shell/shell.h"
 #include "common/log.h"
@@ -61,6 +62,8 @@ int main(int argc, char **argv)
     }
     if (settings.help || settings.version)
         return show_and_exit(&settings);
+    if (settings.method)
+        return call_run(settings.socket, settings.method, settings.parameters);
     raise_descriptor_limit();
     shell = shell_new(&settings, &failure);
     if (shell)

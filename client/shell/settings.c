@@ -47,6 +47,13 @@ int settings_parse(struct settings *settings, int argc, char **argv, struct fail
     r = options_parse(options, argc, argv, settings, NULL, failure);
     if (r < 0)
         return r;
+    if (r < argc && strcmp(argv[r], "call") == 0) {
+        settings->method = argv[r + 1];
+        settings->parameters = settings->method ? argv[r + 2] : NULL;
+        r += 1 + (settings->method != NULL) + (settings->parameters != NULL);
+        if (!settings->method && !settings->help && !settings->version)
+            return failure_set(failure, EINVAL, "call needs a method; see ivshmem-control(7)");
+    }
     if (r < argc)
         return failure_set(failure, EINVAL, "unexpected argument '%s'; see --help", argv[r]);
     return 0;
@@ -54,8 +61,9 @@ int settings_parse(struct settings *settings, int argc, char **argv, struct fail
 
 void settings_usage(FILE *out)
 {
-    fputs("Usage: ivshmem-client [options]\n"
+    fputs("Usage: ivshmem-client [options] [call METHOD [PARAMETERS]]\n"
           "Talk to the peers of an ivshmem server: type commands at its prompt, or pipe them in.\n"
+          "With call: call a method of its control socket, SOCKET.ctl, and print the answer.\n"
           "\n",
           out);
     options_print(options, out);

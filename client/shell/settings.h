@@ -16,12 +16,15 @@
  * @verbose: say what happens on the connection
  * @help:    print the usage instead of anything else
  * @version: print the version instead of anything else
+ * @method:  method of the control socket to call; NULL to be a peer
+ * @parameters: its parameters, a JSON object; NULL for none
  */
 struct settings {
     const char *socket;
     bool verbose;
     bool help;
     bool version;
+    const char *method, *parameters;
 };
 
 /**

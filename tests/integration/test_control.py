@@ -455,6 +455,36 @@ class Monitor(ControlTest):
         self.serves(server)
 
 
+class OurClient(ControlTest):
+    """ivshmem-client call: takes no place among the peers, and says how it ended."""
+
+    def call(self, server, *words, status=0):
+        result = support.run(support.CLIENT, "-S", server.socket, "call", *words)
+        self.assertEqual(status, result.returncode, result.stderr)
+        return json.loads(result.stdout) if status == 0 else result.stderr
+
+    def test_calls(self):
+        server = self.serve(vectors=2)
+        peer = self.peer(server, vectors=2)
+        self.assertEqual([peer.id], [p["id"] for p in self.call(server, "ListPeers")["peers"]])
+        self.assertEqual(1, self.call(server, INTERFACE + ".Status")["peers"])
+        self.call(server, "Ring", json.dumps({"peer": peer.id, "vector": 1}))
+        peer.wait_ring(1)
+        self.assertEqual({}, self.call(server, "Reexec"))
+        self.assertEqual(1, self.peer(server, vectors=2).id)  # none of the calls used an ID
+
+    def test_errors(self):
+        server = self.serve()
+        self.assertIn("NoSuchPeer", self.call(server, "Ring", '{"peer": 9}', status=5))
+        self.assertIn("MethodNotFound", self.call(server, "Explode", status=5))
+        for wrong in ("[]", "{", "peer"):
+            self.assertIn(wrong, self.call(server, "Ring", wrong, status=1))
+        self.call(server, status=1)
+        self.call(server, "Status", "{}", "more", status=1)
+        server.stop()
+        self.assertIn(".ctl", self.call(server, "Status", status=2))
+
+
 class Varlinkctl(ControlTest):
     @unittest.skipUnless(shutil.which("varlinkctl"), "varlinkctl (systemd 255) is not installed")
     def test_third_party_client(self):
