@@ -47,22 +47,27 @@ static inline int doorbell_ring(int fd)
  * doorbell_take() - take the pending event, if there is one
  * @fd: the doorbell
  *
+ * RWF_NOWAIT does not wait even where somebody has cleared O_NONBLOCK (preadv2(2)). Kernels and
+ * sandboxes without it have to do with the flag.
+ *
  * Return: 1 if it had been rung, 0 if not, or a negative errno.
  */
 static inline int doorbell_take(int fd)
 {
     uint64_t count;
+    struct iovec whole = {.iov_base = &count, .iov_len = sizeof(count)};
+    ssize_t got = preadv2(fd, &whole, 1, -1, RWF_NOWAIT);
 
-    if (read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
+    if (got < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EPERM))
+        got = read(fd, &count, sizeof(count));
+    if (got == (ssize_t)sizeof(count))
         return 1;
-    return errno == EAGAIN ? 0 : -errno;
+    return got < 0 && errno != EAGAIN ? -errno : 0;
 }
 
 /**
  * doorbell_clear() - forget the pending event, whatever the holders did to the doorbell
  * @fd: the doorbell
- *
- * RWF_NOWAIT does not wait even where somebody has cleared O_NONBLOCK (preadv2(2)).
  */
 static inline void doorbell_clear(int fd)
 {

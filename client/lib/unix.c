@@ -5,36 +5,77 @@
 #include "client/lib/unix.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "common/cleanup.h"
+#include "common/doorbell.h"
+#include "common/fdpass.h"
 
-static int target_path(const char *target, const char **path, struct failure *failure)
+struct unix_transport {
+    struct transport transport;
+    struct fdpass_reader reader;
+};
+
+/* The transport is the first member. */
+static struct unix_transport *own(struct transport *transport)
 {
-    static const char scheme[] = "unix:";
+    return (struct unix_transport *)transport;
+}
 
-    if (strncmp(target, scheme, sizeof(scheme) - 1) == 0)
-        *path = target + sizeof(scheme) - 1;
-    else if (target[strcspn(target, ":/")] == ':')
-        return failure_set(failure, EINVAL, "'%s' is no target: say unix:PATH, or a path", target);
-    else
-        *path = target;
-    if (!**path)
-        return failure_set(failure, EINVAL, "the path of the server's socket is empty");
+static int read_message(struct transport *transport, int64_t *value, int *fd)
+{
+    return fdpass_read(&own(transport)->reader, transport->fd, value, fd);
+}
+
+/*
+ * A stranger can have made the eventfd block and filled its counter: then the event is pending as
+ * it is. (He would have to do so between the two calls to make us wait.)
+ */
+static int ring(struct transport *transport, const struct roster_peer *peer, unsigned vector)
+{
+    struct pollfd room = {.fd = peer->vectors[vector], .events = POLLOUT};
+
+    (void)transport;
+    return poll(&room, 1, 0) == 0 ? 0 : doorbell_ring(room.fd);
+}
+
+static int credentials(const struct transport *transport, pid_t *pid, uid_t *uid)
+{
+    struct ucred listener;
+    socklen_t size = sizeof(listener);
+
+    if (getsockopt(transport->fd, SOL_SOCKET, SO_PEERCRED, &listener, &size) < 0)
+        return -errno;
+    *pid = listener.pid;
+    *uid = listener.uid;
     return 0;
 }
 
-int unix_connect(const char *target, struct failure *failure)
+static void end(struct transport *transport)
+{
+    fdpass_reader_deinit(&own(transport)->reader);
+    close_fd(transport->fd);
+    free(own(transport));
+}
+
+static const struct transport_ops unix_ops = {
+    .read = read_message,
+    .ring = ring,
+    .credentials = credentials,
+    .close = end,
+};
+
+static int connect_to(const char *path, struct failure *failure)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     _cleanup_close_ int fd = -1;
-    const char *path = NULL;
-    int r = target_path(target, &path, failure);
 
-    if (r < 0)
-        return r;
+    if (!*path)
+        return failure_set(failure, EINVAL, "the path of the server's socket is empty");
     if (strlen(path) >= sizeof(address.sun_path))
         return failure_set(failure, ENAMETOOLONG, "the socket path '%s' is longer than %zu bytes",
                            path, sizeof(address.sun_path) - 1);
@@ -47,4 +88,22 @@ int unix_connect(const char *target, struct failure *failure)
                            errno == EAGAIN ? "the server has too many newcomers waiting"
                                            : strerror(errno));
     return steal_fd(&fd);
+}
+
+int unix_open(const char *path, struct transport **transport, struct failure *failure)
+{
+    int fd = connect_to(path, failure);
+    struct unix_transport *made;
+
+    if (fd < 0)
+        return fd;
+    made = calloc(1, sizeof(*made));
+    if (!made) {
+        close_fd(fd);
+        return failure_set(failure, ENOMEM, "no memory for a connection");
+    }
+    made->transport = (struct transport){.ops = &unix_ops, .fd = fd};
+    made->reader = (struct fdpass_reader)FDPASS_READER_INIT;
+    *transport = &made->transport;
+    return 0;
 }
