@@ -68,8 +68,8 @@ struct ivshmem_offer;
  *                or has come to its end. Told again as long as it is so
  *
  * Members may be NULL. They are called from ivshmem_dispatch() and from functions that wait, and
- * may call every function of this header except ivshmem_open(), ivshmem_dispatch(), ivshmem_free()
- * and those that wait with a time-out other than 0.
+ * may call every function of this header except ivshmem_free(). Within them ivshmem_open(),
+ * ivshmem_dispatch(), and time-outs other than 0 are -EBUSY.
  */
 struct ivshmem_callbacks {
     size_t size;
@@ -113,7 +113,7 @@ IVSHMEM_API struct ivshmem *ivshmem_free(struct ivshmem *iv);
  * long.
  *
  * Return: 0, -EINVAL for a target of an unknown kind, -ENAMETOOLONG, -EAGAIN when the server's
- * queue of newcomers is full, or another negative errno of socket(2) and connect(2).
+ * queue of newcomers is full, -ENOMEM, or another negative errno of socket(2) and connect(2).
  */
 IVSHMEM_API int ivshmem_open(struct ivshmem *iv, const char *target);
 
@@ -122,10 +122,11 @@ IVSHMEM_API int ivshmem_open(struct ivshmem *iv, const char *target);
  * @iv:       the handle
  * @interval: milliseconds from a failure to the next try; 0 for never, as at first
  *
- * ivshmem_open() then returns 0 also when there is no server yet, and ivshmem_dispatch() when it
- * has gone: the callbacks tell. The new connection can have another ID, and peers join anew.
- * Channels do not come back: their calls return -ENOTCONN. A target that cannot be right is still
- * an error.
+ * ivshmem_open() then returns 0 also when there is no server yet, ivshmem_dispatch() when it has
+ * gone, and calls that wait go on: the callbacks tell, and ivshmem_error() says why the last try
+ * failed. The new connection can have another ID, and peers join anew. Channels do not come back:
+ * their calls return -ENOTCONN. A target that cannot be right is still an error. An interval of 0
+ * also gives up a try that is due.
  *
  * Return: 0, or -EINVAL for a negative interval.
  */
@@ -152,12 +153,14 @@ IVSHMEM_API int ivshmem_fd(const struct ivshmem *iv);
  * @iv: the handle
  *
  * Does a bounded amount of work, and never waits. Of doorbells and messages that are there at the
- * same time the doorbells come first.
+ * same time the doorbells come first. It takes the events of all our vectors, also without a
+ * notification callback: they are not there for ivshmem_wait() any more.
  *
  * Return: 0, or the reason why there is no connection any more: -ECONNRESET when the server closed
- * it, -ECONNREFUSED when it turned us away, -EPROTO when it said what makes no sense, -EMFILE when
- * a descriptor did not fit under RLIMIT_NOFILE, -ENOMEM, -ENOTCONN when there was none in the first
- * place.
+ * it, -ECONNREFUSED when it turned us away, -EPROTO when it said what makes no sense (memory that
+ * is empty or no file, say), -EPROTONOSUPPORT when it speaks another version, -EMFILE when a
+ * descriptor did not fit under RLIMIT_NOFILE, -ENOMEM, the errno of mmap(2) when the memory cannot
+ * be mapped, -ENOTCONN when there was none in the first place.
  */
 IVSHMEM_API int ivshmem_dispatch(struct ivshmem *iv);
 
@@ -175,11 +178,14 @@ IVSHMEM_API int ivshmem_dispatch(struct ivshmem *iv);
 IVSHMEM_API int ivshmem_ready(const struct ivshmem *iv);
 
 /**
- * ivshmem_wait_ready() - dispatch until the table of peers is complete
+ * ivshmem_wait_ready() - read what the server says until the table of peers is complete
  * @iv:      the handle, opened
  * @timeout: milliseconds
  *
- * Return: 0, -ETIMEDOUT, or as ivshmem_dispatch().
+ * With callbacks, but events of our vectors stay where they are, for ivshmem_wait() and
+ * ivshmem_dispatch().
+ *
+ * Return: 0, -ETIMEDOUT, -EINTR when a signal handler ran, or as ivshmem_dispatch().
  */
 IVSHMEM_API int ivshmem_wait_ready(struct ivshmem *iv, int timeout);
 
@@ -192,11 +198,12 @@ IVSHMEM_API int ivshmem_wait_ready(struct ivshmem *iv, int timeout);
  *
  * An event latches: rung once or many times before the call, it makes the call return at once and
  * is taken; of several that wait for one vector, one gets it. Vectors that are not waited for keep
- * their events. The notification callback is not called for what is returned here. Peers come and
- * go meanwhile, with callbacks.
+ * their events. If several were rung, it is the first one in @vectors; with NULL they take turns.
+ * The notification callback is not called for what is returned here. Peers come and go meanwhile,
+ * with callbacks.
  *
- * Return: the vector, -ETIMEDOUT, -EINVAL for a vector that we do not have, or as
- * ivshmem_dispatch().
+ * Return: the vector, -ETIMEDOUT, -EINTR when a signal handler ran, -EINVAL for an empty list or,
+ * once the table of peers is complete, for a vector that we do not have, or as ivshmem_dispatch().
  */
 IVSHMEM_API int ivshmem_wait(struct ivshmem *iv, const unsigned *vectors, size_t count,
                              int timeout);
@@ -233,7 +240,9 @@ IVSHMEM_API uint64_t ivshmem_memory_size(const struct ivshmem *iv);
  *
  * Peers change it at any time: load a word once, check it, use what was loaded. If
  * ivshmem_memory_sealed() says no, a peer can also cut the object: a touch behind its end is then a
- * SIGBUS. ivshmem_read() and the like turn that into -EFAULT.
+ * SIGBUS. ivshmem_read() and the like turn that into -EFAULT (see process_vm_readv(2); in a sandbox
+ * that forbids it they look at the size before, and so does what works on words: the moment between
+ * the look and the touch remains).
  *
  * Return: address of ivshmem_memory_size() bytes; NULL before the connected callback.
  */
@@ -255,7 +264,7 @@ IVSHMEM_API int ivshmem_memory_sealed(const struct ivshmem *iv);
  * @size:   bytes
  *
  * Return: 0, -ENOTCONN, -ERANGE when it is not all within the memory (nothing is copied then), or
- * -EFAULT when somebody has cut the object.
+ * -EFAULT when somebody has cut the object (a part may have been copied).
  */
 IVSHMEM_API int ivshmem_read(struct ivshmem *iv, uint64_t offset, void *buffer, size_t size);
 
@@ -290,7 +299,8 @@ IVSHMEM_API int ivshmem_fill(struct ivshmem *iv, uint64_t offset, uint64_t size,
  * @needle_size: its bytes, not 0
  * @found:       set to the offset of the first place, from the start of the memory
  *
- * Return: 0, -ENOENT when it is not there, -EINVAL for an empty needle, or as ivshmem_read().
+ * Return: 0, -ENOENT when it is not there, -EINVAL for an empty needle, -ENOMEM, or as
+ * ivshmem_read().
  */
 IVSHMEM_API int ivshmem_find(struct ivshmem *iv, uint64_t offset, uint64_t size, const void *needle,
                              size_t needle_size, uint64_t *found);
@@ -395,6 +405,8 @@ IVSHMEM_API int ivshmem_vector_fd(const struct ivshmem *iv, unsigned peer, unsig
  * @iv:     the handle
  * @peer:   ID of a peer, or our own
  * @vector: from 0
+ *
+ * Never waits.
  *
  * Return: 0 (also when it was rung before and has not looked yet: that is one event), -ENOENT when
  * there is no such peer or vector, or the negative errno of write(2).

@@ -7,7 +7,9 @@
  *                   connection, and the next try
  *     events        what wakes a program up: descriptors, dispatch, and the calls that wait
  *     peers.c       the table of peers, doorbells
- *     memory        the mapping, and access that a cut object cannot kill
+ *     memory        the mapping of the shared memory
+ *     access.c      copies into and out of it that a cut object cannot kill
+ *     words.c       atomic words in it
  *     layer         where channels hang in
  */
 #ifndef IVSHMEM_HANDLE_H

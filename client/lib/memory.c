@@ -63,6 +63,29 @@ void memory_unmap(struct memory *memory)
     *memory = (struct memory){.fd = -1};
 }
 
+int memory_check(const struct memory *memory, uint64_t offset, uint64_t size,
+                 struct failure *failure)
+{
+    struct stat status;
+
+    if (!memory->address)
+        return failure_set(failure, ENOTCONN, "not connected: there is no memory");
+    if (offset > memory->size || size > memory->size - offset)
+        return failure_set(failure, ERANGE,
+                           "%" PRIu64 " bytes at %" PRIu64
+                           " are not all within the memory of %" PRIu64 " bytes",
+                           size, offset, memory->size);
+    if (memory->steady)
+        return 0;
+    if (fstat(memory->fd, &status) < 0)
+        return failure_set(failure, errno, "cannot examine the memory: %s", strerror(errno));
+    if ((uint64_t)status.st_size < offset + size)
+        return failure_set(failure, EFAULT,
+                           "somebody has cut the memory of %" PRIu64 " bytes to %" PRIu64,
+                           memory->size, (uint64_t)status.st_size);
+    return 0;
+}
+
 int ivshmem_memory_fd(const struct ivshmem *iv)
 {
     return iv->memory.address ? iv->memory.fd : -ENOTCONN;

@@ -17,7 +17,7 @@
  * @size:    bytes, as the object had when it was mapped
  * @fd:      the object, which is somebody else's
  * @sealed:  nobody can make it smaller
- * @steady:  every byte can be touched at any time
+ * @steady:  every byte can be touched at any time, without a fault
  */
 struct memory {
     uint8_t *address;
@@ -43,5 +43,20 @@ int memory_map(struct memory *memory, int fd, struct failure *failure);
  * @memory: may be empty
  */
 void memory_unmap(struct memory *memory);
+
+/**
+ * memory_check() - whether a part of the memory is there
+ * @memory:  may be empty
+ * @offset:  of the part
+ * @size:    its bytes
+ * @failure: says what is not
+ *
+ * Somebody can cut the object right after the call, unless it is steady.
+ *
+ * Return: 0, -ENOTCONN when it is empty, -ERANGE when the part is not all within the mapping,
+ * -EFAULT when the object is too short by now.
+ */
+int memory_check(const struct memory *memory, uint64_t offset, uint64_t size,
+                 struct failure *failure);
 
 #endif

@@ -2,189 +2,9 @@
  *
  * The library against a server that is this same process, and says what the test wants it to say.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/library.h"
 
-#include <cmocka.h>
-
-#include <dirent.h>
-#include <errno.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
-
-#include "common/cleanup.h"
-#include "common/doorbell.h"
-#include "common/fdpass.h"
-#include "ivshmem.h"
-
-enum { DEADLINE_MS = 10000, MEMORY_SIZE = 8192 };
-
-/* What the callbacks have said, one word each. */
-static char heard[4096];
-
-static char folder[] = "/tmp/ivshmem-unit-XXXXXX";
-static struct sockaddr_un address = {.sun_family = AF_UNIX};
-static int listener = -1, server = -1, descriptors_before;
-static struct ivshmem *iv;
-
-static void __attribute__((format(printf, 1, 2))) hear(const char *format, ...)
-{
-    size_t length = strlen(heard);
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(heard + length, sizeof(heard) - length, format, arguments);
-    va_end(arguments);
-}
-
-static void on_connected(struct ivshmem *handle, void *context)
-{
-    assert_ptr_equal(handle, iv);
-    assert_ptr_equal(heard, context);
-    hear("connected ");
-}
-
-static void on_ready(struct ivshmem *handle, void *context)
-{
-    (void)context;
-    assert_true(ivshmem_ready(handle));
-    hear("ready ");
-}
-
-static void on_peer_joined(struct ivshmem *handle, void *context, unsigned peer)
-{
-    (void)handle;
-    (void)context;
-    hear("join-%u ", peer);
-}
-
-static void on_vector_added(struct ivshmem *handle, void *context, unsigned peer, unsigned vector)
-{
-    (void)context;
-    assert_true(ivshmem_vector_fd(handle, peer, vector) >= 0);
-    hear("vector-%u-%u ", peer, vector);
-}
-
-static void on_peer_left(struct ivshmem *handle, void *context, unsigned peer)
-{
-    (void)context;
-    assert_int_equal(-ENOENT, ivshmem_vectors(handle, peer));
-    hear("left-%u ", peer);
-}
-
-static void on_notification(struct ivshmem *handle, void *context, unsigned vector)
-{
-    (void)handle;
-    (void)context;
-    hear("rung-%u ", vector);
-}
-
-static void on_disconnected(struct ivshmem *handle, void *context, int error)
-{
-    (void)context;
-    assert_int_equal(-ENOTCONN, ivshmem_id(handle));
-    assert_int_equal(-ENOENT, ivshmem_next_peer(handle, -1));
-    hear("disconnected-%d ", -error);
-}
-
-static const struct ivshmem_callbacks callbacks = {
-    .size = sizeof(callbacks),
-    .connected = on_connected,
-    .ready = on_ready,
-    .peer_joined = on_peer_joined,
-    .vector_added = on_vector_added,
-    .peer_left = on_peer_left,
-    .notification = on_notification,
-    .disconnected = on_disconnected,
-};
-
-static int count_descriptors(void)
-{
-    DIR *entries = opendir("/proc/self/fd");
-    int count = 0;
-
-    assert_non_null(entries);
-    while (readdir(entries))
-        count++;
-    closedir(entries);
-    return count;
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    descriptors_before = count_descriptors();
-    heard[0] = '\0';
-    listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listener, 4) < 0)
-        return -1;
-    return ivshmem_new(&iv, &callbacks, heard);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    iv = ivshmem_free(iv);
-    server = close_fd(server);
-    listener = close_fd(listener);
-    unlink(address.sun_path);
-    return count_descriptors() == descriptors_before ? 0 : -1;
-}
-
-static void connect_both(void)
-{
-    assert_int_equal(0, ivshmem_open(iv, address.sun_path));
-    server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    assert_true(server >= 0);
-}
-
-/* Sends one message; the descriptor goes with it and is closed here. */
-static void say(int64_t value, int fd)
-{
-    assert_int_equal(0, fdpass_write(server, value, fd));
-    close_fd(fd);
-}
-
-static int new_memory(void)
-{
-    int fd = memfd_create("test", MFD_CLOEXEC);
-
-    assert_int_equal(0, ftruncate(fd, MEMORY_SIZE));
-    return fd;
-}
-
-static void greet(int id)
-{
-    say(0, -1);
-    say(id, -1);
-    say(-1, new_memory());
-}
-
-/* Dispatches until a word has been heard, and returns what the last dispatch returned. */
-static int dispatch_until(const char *word)
-{
-    struct pollfd wait = {.fd = ivshmem_fd(iv), .events = POLLIN};
-
-    while (!strstr(heard, word)) {
-        int r;
-
-        if (poll(&wait, 1, DEADLINE_MS) != 1)
-            fail_msg("waited in vain for '%s', heard '%s'", word, heard);
-        r = ivshmem_dispatch(iv);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
 
 static void whole_life(void **state)
 {
@@ -391,25 +211,17 @@ static void callbacks_of_another_size(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(whole_life),
-        TEST(alone),
-        TEST(no_wake_up_after_the_end),
-        TEST(doorbells_before_messages),
-        TEST(odd_descriptors),
-        TEST(turned_away),
-        TEST(targets),
-        TEST(full_queue),
-        TEST(callbacks_of_another_size),
+        LIBRARY_TEST(whole_life),
+        LIBRARY_TEST(alone),
+        LIBRARY_TEST(no_wake_up_after_the_end),
+        LIBRARY_TEST(doorbells_before_messages),
+        LIBRARY_TEST(odd_descriptors),
+        LIBRARY_TEST(turned_away),
+        LIBRARY_TEST(targets),
+        LIBRARY_TEST(full_queue),
+        LIBRARY_TEST(callbacks_of_another_size),
     };
-    int failed;
 
-    if (!mkdtemp(folder))
-        return 1;
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", folder);
-    alarm(60); /* should anything here ever wait */
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
-    rmdir(folder);
-    return failed;
+    return library_run(tests);
 }
