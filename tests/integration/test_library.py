@@ -102,8 +102,8 @@ class Installed(support.Test):
     @classmethod
     def setUpClass(cls):
         library = glob.glob(os.path.join(BUILD, ".libs", "libivshmem.so.*.*.*"))
-        if not library:
-            raise unittest.SkipTest("no shared library in %s" % BUILD)
+        if not library or not os.path.exists(os.path.join(BUILD, ".libs", "libivshmem.a")):
+            raise unittest.SkipTest("not both a shared and a static library in %s" % BUILD)
         if re.search(r"__(asan|ubsan|tsan|gcov)_", run("nm", "-D", library[0])):
             raise unittest.SkipTest("built with sanitizers or for coverage")
         cls.holder = support.tempfile.TemporaryDirectory(prefix="ivshmem-library-")
@@ -200,14 +200,15 @@ class Installed(support.Test):
         self.assertIn("cannot connect to", ring.stderr)
 
     def test_counter(self):
-        server = self.server()
         program = self.build(os.path.join(EXAMPLES, "counter.c"), False)
-        counters = [self.start(program, server.socket, 5000) for _ in range(3)]
-        for counter in counters:
-            self.assertEqual(0, counter.wait(), counter.output("err"))
-        self.assertEqual(15000, max(int(counter.output()) for counter in counters))
-        final = support.run(program, server.socket, 1)
-        self.assertEqual("15001\n", final.stdout)
+        for options in ((), ("--sealed",)):
+            with self.subTest(options):
+                server = self.server(*options)
+                counters = [self.start(program, server.socket, 5000) for _ in range(3)]
+                for counter in counters:
+                    self.assertEqual(0, counter.wait(), counter.output("err"))
+                self.assertEqual(15000, max(int(counter.output()) for counter in counters))
+                self.assertEqual("15001\n", support.run(program, server.socket, 1).stdout)
 
     def test_events(self):
         path = self.path("socket")
