@@ -16,8 +16,8 @@
 #include "common/cleanup.h"
 
 enum {
-    ATTEMPTS = 100, /* each is lost to another server that just removed the file */
-    PID_ATTEMPTS = 20,
+    ATTEMPTS = 100,     /* each is lost to another server that just removed the file */
+    PID_ATTEMPTS = 200, /* of 5 ms: the machine may be busy */
 };
 
 /* The holder writes its PID right after it has locked: what is empty is read again. */
