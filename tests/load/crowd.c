@@ -21,7 +21,7 @@
 enum {
     EVENTS = 64,          /* clients served in one round */
     READ_BURST = 32,      /* messages of one of them */
-    CONNECT_SECONDS = 10, /* the server's queue of connections is full for longer: it hangs */
+    CONNECT_SECONDS = 60, /* the server's queue of connections is full for longer: it hangs */
 };
 
 struct crowd *crowd_new(const char *path, unsigned n_vectors)

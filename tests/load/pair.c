@@ -9,7 +9,7 @@
 #include "common/doorbell.h"
 #include "tests/load/harness.h"
 
-enum { RING_SECONDS = 5, SETTLE_SECONDS = 20 };
+enum { RING_SECONDS = 60, SETTLE_SECONDS = 120 };
 
 void pair_join(struct pair *pair, const char *path, unsigned n_vectors, unsigned n_others)
 {

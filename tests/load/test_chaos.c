@@ -35,7 +35,7 @@ enum {
     CHILD_PEERS = 10,    /* peers of each */
     STEPS = 60,          /* between two checkpoints */
     EPOCH_JOINS = 20000, /* well below the number of IDs, so that no leave is withheld */
-    REPAIR_SECONDS = 2,  /* it takes milliseconds */
+    REPAIR_SECONDS = 60, /* it takes milliseconds */
     CONTENT = 4096,      /* bytes of memory that are never cut off */
 };
 
@@ -283,7 +283,7 @@ int main(void)
     struct chaos chaos = {.random = (uint64_t)seed * 2654435761u + 88172645463325252u};
     int64_t end;
 
-    harness_start("chaos", seconds + 120);
+    harness_start("chaos", seconds + 600);
     harness_raise_limit(4096);
     printf("IVSHMEM_CHAOS_SEED=%u\n", seed);
     server_start(&chaos.server, &setup);

@@ -22,7 +22,7 @@
 enum {
     SHORT_LIVED = 70000,
     AT_ONCE = 8,
-    SECONDS = 20,
+    SECONDS = 120,
     ROUNDS = 20, /* that a slot is left and taken */
 };
 
@@ -185,7 +185,7 @@ static void test_slots(void)
 
 int main(void)
 {
-    harness_start("ids", 120);
+    harness_start("ids", 900);
     harness_raise_limit(4096);
     test_slots();
     test_wear();

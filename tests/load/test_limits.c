@@ -19,7 +19,7 @@
 #include "tests/load/pair.h"
 
 enum {
-    END_SECONDS = 10,
+    END_SECONDS = 60,
     JOINS_MAX = 4000, /* until a limit must have been reached */
 };
 
@@ -354,7 +354,7 @@ static void test_out_of_memory(void)
 
 int main(void)
 {
-    harness_start("limits", 60);
+    harness_start("limits", 600);
     harness_raise_limit(8192);
     test_max_peers();
     test_own_budget();

@@ -22,7 +22,7 @@ enum {
 
 static void settle(struct crowd *crowd)
 {
-    crowd_settle(crowd, harness_long() ? 200 : 40);
+    crowd_settle(crowd, harness_long() ? 900 : 300);
 }
 
 static void say(const struct crowd *crowd, const char *what, int64_t since)
@@ -153,7 +153,7 @@ int main(void)
 {
     bool full = harness_long();
 
-    harness_start("storm", full ? 600 : 100);
+    harness_start("storm", full ? 3000 : 900);
     harness_raise_limit(16384);
     test_sleepers(full ? 200 : 50, full ? 64 : 8);
     if (!full)

@@ -19,7 +19,7 @@
 #include "common/fdpass.h"
 #include "ivshmem.h"
 
-enum { DEADLINE_MS = 10000, MEMORY_SIZE = 8192 };
+enum { DEADLINE_MS = 60000, MEMORY_SIZE = 8192 };
 
 /* What the callbacks have said, one word each. */
 static char heard[4096];
@@ -191,7 +191,7 @@ static inline void be_ready(unsigned vectors)
         if (!mkdtemp(folder))                                                                      \
             return 1;                                                                              \
         snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", folder);                 \
-        alarm(100); /* should anything here ever wait */                                           \
+        alarm(300); /* should anything here ever wait */                                           \
         failed_ = cmocka_run_group_tests(tests, NULL, NULL);                                       \
         rmdir(folder);                                                                             \
         failed_;                                                                                   \

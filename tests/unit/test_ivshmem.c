@@ -6,6 +6,8 @@
 
 #include <time.h>
 
+enum { QUIET_MS = 250 };
+
 static void whole_life(void **state)
 {
     int peer = doorbell_new(), own = doorbell_new();
@@ -48,20 +50,47 @@ static void whole_life(void **state)
     close(own);
 }
 
-/* Nobody tells how many vectors there are: the table is complete once it has been quiet. */
-static void alone(void **state)
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/*
+ * Six vectors, which come in a time that is longer in all than the quiet time.
+ * Return: whether none was late: we may be kept from running, and then it has been quiet.
+ */
+static bool six_vectors(void)
 {
     struct timespec pause = {.tv_nsec = 60000000};
+    int64_t last = INT64_MAX;
 
-    (void)state;
-    connect_both();
-    greet(0);
-    for (int i = 0; i < 6; i++) { /* longer in all than the quiet time */
+    for (int i = 0; i < 6; i++) {
+        int64_t before = now_ms();
+
         say(0, doorbell_new());
         nanosleep(&pause, NULL);
         assert_int_equal(0, ivshmem_dispatch(iv));
-        assert_false(ivshmem_ready(iv));
+        if (ivshmem_ready(iv)) {
+            assert_true(now_ms() - last >= QUIET_MS);
+            return false;
+        }
+        last = before;
     }
+    return true;
+}
+
+/* Nobody tells how many vectors there are: the table is complete once it has been quiet. */
+static void alone(void **state)
+{
+    (void)state;
+    do {
+        heard[0] = '\0';
+        connect_both();
+        greet(0);
+    } while (!six_vectors()); /* until our alarm */
     assert_int_equal(0, dispatch_until("ready"));
     assert_int_equal(6, ivshmem_vectors(iv, 0));
 }
