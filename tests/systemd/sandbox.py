@@ -32,7 +32,7 @@ import sys
 import time
 
 SLOW = float(os.environ.get("IVSHMEM_TEST_SLOW", "1"))
-DEADLINE = 20 * SLOW
+DEADLINE = 120 * SLOW
 SYSTEMD = "/lib/systemd/systemd"
 UNIT_FOLDERS = ("/usr/lib/systemd/system", "/lib/systemd/system", "/usr/local/lib/systemd/system")
 HIDDEN = (  # the host's own configuration, and what runs before any unit
@@ -296,7 +296,7 @@ class Supervisor:
         if self.pid:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
-        end = time.monotonic() + 10
+        end = time.monotonic() + DEADLINE
         while os.path.exists(self.cgroup):
             remove_cgroup(self.cgroup)
             if time.monotonic() > end:
@@ -419,7 +419,7 @@ class Init:
         for name in wanted - WANTED:
             if not name.endswith(".target"):
                 os.symlink("/dev/null", self.at("/etc/systemd/system/" + name))
-        self.text("/etc/systemd/system.conf", "[Manager]\nDefaultTimeoutStopSec=10\n")
+        self.text("/etc/systemd/system.conf", "[Manager]\nDefaultTimeoutStopSec=90\n")
         self.text("/etc/systemd/journald.conf",
                   "[Journal]\nStorage=volatile\nRateLimitBurst=0\nRuntimeMaxUse=32M\n")
 

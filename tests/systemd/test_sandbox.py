@@ -16,7 +16,8 @@ import support  # noqa: E402
 # Settings that only report, or that change by themselves.
 REPORTS = ("fs/dentry-state", "fs/file-nr", "fs/inode-", "fs/aio-nr", "fs/quota", "fs/dquot",
            "kernel/random", "kernel/ns_last_pid", "kernel/pty/nr", "kernel/sched_domain",
-           "kernel/usermodehelper", "net/netfilter/nf_conntrack_count", "vm/stat_refresh")
+           "kernel/usermodehelper", "net/netfilter/nf_conntrack_count", "vm/stat_refresh",
+           "kernel/perf_", "vm/nr_hugepages")  # the last: of tests that may run beside us
 
 
 def sysctls():

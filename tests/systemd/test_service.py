@@ -17,6 +17,10 @@ class Service(service.Test):
         self.install("demo", "size = 64k", *lines)
         self.box.systemctl("start", SOCKET)
 
+    def wait_active(self, unit):
+        """systemd reads what the service says when it gets to it."""
+        support.wait_for(lambda: self.box.property(unit, "ActiveState") == "active", what="active")
+
     def test_activation(self):
         self.start("vectors = 3", "sealed")
         self.assertEqual("inactive", self.box.property(UNIT, "ActiveState"))
@@ -26,7 +30,7 @@ class Service(service.Test):
         one.wait_join(two.id)
         one.ring(two.id, 2)
         two.wait_ring(2)
-        self.assertEqual("active", self.box.property(UNIT, "ActiveState"))
+        self.wait_active(UNIT)
         support.wait_for(lambda: self.box.property(UNIT, "StatusText") ==
                          "2 peers on /run/ivshmem/demo.sock", what="the status")
         status = self.box.run("cat", "/proc/%d/status" % self.main_pid(UNIT)).stdout
@@ -42,7 +46,7 @@ class Service(service.Test):
         self.install("ivshmem", "vectors = 1")
         self.box.systemctl("start", "ivshmem-server.socket")
         self.join("ivshmem")
-        self.assertEqual("active", self.box.property("ivshmem-server.service", "ActiveState"))
+        self.wait_active("ivshmem-server.service")
         self.assertTrue(os.path.exists(self.box.path("/dev/shm/ivshmem")))
 
     def test_started_without_a_client(self):
@@ -99,7 +103,7 @@ class Service(service.Test):
                          what="the reload in the log")
         self.join("demo")
         first.wait_join(1)
-        self.assertEqual("active", self.box.property(UNIT, "ActiveState"))
+        self.wait_active(UNIT)
 
     def test_stop_leaves_nothing(self):
         self.start("sealed")
