@@ -66,7 +66,7 @@ class Wear(guest.Test):
             witness.listen()
             return all(worker.poll() is not None for worker in workers)
 
-        support.wait_for(over, 100 * support.SLOW, "the visits to end")
+        support.wait_for(over, 5 * support.DEADLINE, "the visits to end")
         highest = 0
         for worker in workers:
             self.assertEqual(0, worker.returncode, worker.stderr.read())
