@@ -29,7 +29,7 @@ def replay(name):
         print("%s: %s is not built" % (name, program))
         return False
     result = subprocess.run([program] + files, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, timeout=120)
+                            stderr=subprocess.STDOUT, timeout=300)
     if result.returncode != 0:
         print("%s: exit %d\n%s" % (name, result.returncode,
                                    result.stdout.decode(errors="replace")[-20000:]))

@@ -138,8 +138,9 @@ class Manager:
         while not self.ended:
             self.may_read.wait()
             support.readable([self.notify.fileno(), self.wake], 3600)
-            if not self.ended and self.may_read.is_set():
-                self.drain()
+            with self.lock:
+                if not self.ended and self.may_read.is_set():
+                    self.drain()
 
     def drain(self):
         """Takes every message that has arrived."""
@@ -217,8 +218,9 @@ class Manager:
     # --- misbehaviour ---
 
     def stall(self):
-        """Reads no more messages."""
-        self.may_read.clear()
+        """Reads no more messages, not even the rest of what is just being read."""
+        with self.lock:
+            self.may_read.clear()
 
     def resume(self):
         self.may_read.set()

@@ -12,6 +12,7 @@ import shutil
 import signal
 import stat
 import struct
+import time
 
 import support
 
@@ -356,9 +357,10 @@ class Limits(AccessTest):
     def test_the_log_is_not_flooded(self):
         server = self.server("--max-peers=1")
         self.peer(server)
+        began = time.monotonic()
         for _ in range(400):
             self.assertRaises(support.TurnedAway, support.RawPeer, server.socket)
-        self.assertLess(len(server.stderr.splitlines()), 350)
+        self.assertLess(server.stderr.count("turned away"), support.log_lines_max(began) + 1)
         server.stop()
 
 
@@ -371,7 +373,7 @@ class Qemu(AccessTest):
         result = support.run(
             QEMU, "-accel", "tcg", "-S", "-nodefaults", "-no-user-config", "-display", "none",
             "-chardev", "socket,id=ivshmem,path=" + path, "-device",
-            "ivshmem-doorbell,chardev=ivshmem", timeout=30 * support.SLOW)
+            "ivshmem-doorbell,chardev=ivshmem", timeout=2 * support.DEADLINE)
         self.assertEqual(1, result.returncode, result.stderr)
         self.assertRegex(result.stderr, "ivshmem")
 

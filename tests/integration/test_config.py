@@ -253,6 +253,7 @@ class Reload(ConfigTest):
     def test_withheld_leaves(self):
         server = self.start()
         witness, second = self.peer(server), self.peer(server)
+        witness.wait_join(second.id)
         self.reload(server, "withhold-leaves = yes")
         second.close()
         third = self.peer(server)
@@ -348,8 +349,11 @@ class Reload(ConfigTest):
             server.send_signal(signal.SIGHUP)
             pair[0].ring(1)
             self.assertEqual(1, pair[1].wait_ring())
-        self.reload(server, "max-peers = 3")
-        self.peer(server)
+        self.write("max-peers = 7")
+        server.send_signal(signal.SIGHUP)  # earlier ones may be under way, and read this already
+        support.wait_for(lambda: re.search("max-peers is now 7", server.stderr), what="the last")
+        for _ in range(5):
+            self.peer(server)
         self.turned_away(server)
         server.stop()
 

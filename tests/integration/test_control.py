@@ -109,11 +109,14 @@ class Service(ControlTest):
 
 class Methods(ControlTest):
     def test_status(self):
+        began = time.monotonic()
         server = self.serve("--max-peers=5", "--max-peers-per-uid=4", "--peer-timeout=99",
                             size="2M", vectors=3)
         control = self.control(server)
         peers = [self.peer(server) for _ in range(4)]
         self.assertRaises(support.TurnedAway, self.peer, server)
+        for peer in peers[:3]:
+            peer.wait_join(3)
         peers.pop().close()
         status = support.wait_for(lambda: (lambda s: s["peers"] == 3 and s)(control.status()))
         self.assertEqual(server.pid, status["pid"])
@@ -131,7 +134,7 @@ class Methods(ControlTest):
             peer.wait_leave(3)
         # 4 greetings of 3 messages, 4 + 3 + 2 + 1 tellings of 3 vectors twice but the own, 3 leaves
         self.assertEqual(4 * 3 + 16 * 3 + 3, control.status()["counters"]["announcements"])
-        self.assertLess(status["uptime"], 60 * support.SLOW)
+        self.assertLessEqual(status["uptime"], time.monotonic() - began + 1)
 
     def test_kinds_of_memory(self):
         status = self.control(self.serve("--sealed", "--no-reserve", size="1M")).status()
@@ -152,6 +155,7 @@ class Methods(ControlTest):
     def test_peers(self):
         server = self.serve("--slot=main=40", vectors=2)
         control = self.control(server)
+        began = time.time()
         first = self.peer(server)
         main = support.RawPeer(server.socket + ".main", vectors=2)
         self.addCleanup(main.close)
@@ -163,7 +167,7 @@ class Methods(ControlTest):
                              (peer["pid"], peer["uid"], peer["vectors"]))
             with open("/proc/self/comm") as f:
                 self.assertEqual(f.read().strip(), peer["command"])
-            self.assertLess(abs(time.time() - peer["joined"]), 60 * support.SLOW)
+            self.assertTrue(began - 1 <= peer["joined"] <= time.time() + 1, peer["joined"])
         first.wait_join(40)
         main.wait_join(0)
         support.wait_for(lambda: [0, 0] == [
@@ -177,7 +181,12 @@ class Methods(ControlTest):
 
         def backlog():
             return {peer["id"]: peer["backlog"] for peer in control.list_peers()["peers"]}
-        full = backlog()[sleepy.id]
+
+        def full_backlog():
+            """What is left when the server, which has its turns between calls, cannot go on."""
+            told = [backlog()[sleepy.id] for _ in range(4)]
+            return told[0] if len(set(told)) == 1 else None
+        full = support.wait_for(full_backlog, what="its socket to be full")
         self.assertGreater(full, 64)
         self.assertLessEqual(full, 8 * 64)
         others.pop().close()
@@ -367,9 +376,7 @@ class Ring(ControlTest):
         control = self.control(server)
         for _ in range(3):
             control.send({"method": INTERFACE + ".Ring", "parameters": {"peer": villain.id}})
-        started = time.monotonic()
         server.stop()
-        self.assertLess(time.monotonic() - started, 5 * support.SLOW)
 
     def test_many_rings_at_once(self):
         server = self.serve(vectors=100)
@@ -389,6 +396,7 @@ class Monitor(ControlTest):
         self.fails("org.varlink.service.ExpectedMore", self.control(self.serve()).monitor)
 
     def test_events(self):
+        began = time.time()
         server = self.serve("--max-peers=2", "--slot=one=5", size="64k")
         monitors = [self.control(server) for _ in range(3)]
         streams = [monitor.stream("Monitor") for monitor in monitors]
@@ -413,7 +421,7 @@ class Monitor(ControlTest):
             events = [next(stream) for _ in expected]
             for event, wanted in zip(sorted(events, key=lambda e: e["event"]),
                                      sorted(expected, key=lambda e: e["event"])):
-                self.assertLess(abs(time.time() - event["time"] / 1e6), 60 * support.SLOW)
+                self.assertTrue(began - 1 <= event["time"] / 1e6 <= time.time() + 1, event)
                 self.assertEqual(set(event), set(wanted) | {"time"} | (
                     {"command"} if "pid" in wanted else set()))
                 for name, value in wanted.items():

@@ -205,10 +205,16 @@ class DescriptorLimits(support.Test):
         self.assertGreater(count, 1)
         self.assertIn(str(small.process.pid), server.stderr)
         self.assertRegex(server.stderr, "(?i)descriptor|NOFILE|open files")
-        small.send("dump")
-        small.expect(r"peer_id = %d\n(  vector .*\n){8}" % count)
-        self.assertEqual(list(range(count + 1)),
-                         sorted(map(int, support.re.findall(r"_id = (\d+)", small.output()))))
+
+        def table():
+            """{ID: vectors}, which is complete when the news has arrived."""
+            small.send("dump; int 65535 0")
+            text = small.expect(r"our_id = (.*\n)*?.*cannot find peer_id = 65535").group(0)
+            return {int(peer): vectors.count("\n") for peer, vectors in support.re.findall(
+                r"(?:our_id|peer_id) = (\d+)\n((?:  vector .*\n)*)", text)}
+
+        everybody = {peer: 8 for peer in range(count + 1)}
+        support.wait_for(lambda: table() == everybody, what="the whole table")
         self.assertNotIn("disconnected", small.output())
         server.stop()
 

@@ -514,21 +514,27 @@ class Cut(MemoryTest):
         server.stop()
 
     def test_within_50_ms(self):
-        """What counts is the middle of several tries: this machine may be busy elsewhere."""
+        """
+        What counts is the middle of nine tries, and one time when that is short: this machine may
+        be busy elsewhere.
+        """
         server, _ = self.start()
-        times = []
-        for _ in range(9):
+
+        def one():
             os.truncate(server.shm, 4096)
             begin = time.monotonic()
             while os.stat(server.shm).st_size != self.SIZE:
                 if time.monotonic() - begin > support.DEADLINE:
                     self.fail("the size was not restored")
-            times.append(time.monotonic() - begin)
-        self.assertLess(sorted(times)[4], 0.05 * support.SLOW, times)
+            return time.monotonic() - begin
+
+        support.wait_for(lambda: sorted(one() for _ in range(9))[4] < 0.05,
+                         what="the size to be restored in time")
         server.stop()
 
     def test_again_and_again(self):
         """Who does nothing else does not fill the log, and peers are served meanwhile."""
+        began = time.monotonic()
         server, peer = self.start()
         for turn in range(300):
             os.ftruncate(peer.shm, 4096 * (turn % 16))
@@ -537,13 +543,14 @@ class Cut(MemoryTest):
         peer.wait_join(other.id)
         other.ring(peer.id)
         self.assertEqual(1, peer.wait_ring())
-        self.assertLess(len(server.stderr.splitlines()), 60)
+        self.assertLessEqual(server.stderr.count("somebody changed"),
+                             support.log_lines_max(began))
         server.stop()
 
     def test_large(self):
         """
         To reserve a large region again takes long: newcomers need not wait until it is done. The
-        machine may be busy, so once in a few times is enough; with all done in one go it is never.
+        machine may be busy, so once in many times is enough; with all done in one go it is never.
         """
         size = 256 * MIB
         free = os.statvfs("/dev/shm")
@@ -555,7 +562,7 @@ class Cut(MemoryTest):
         def reserved():
             return os.fstat(peer.shm).st_blocks * 512
 
-        for _ in range(5):
+        for _ in range(50):
             os.ftruncate(peer.shm, 0)
             support.wait_for(lambda: os.fstat(peer.shm).st_size == size, what="the size")
             self.peer(server).close()

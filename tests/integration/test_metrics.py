@@ -11,6 +11,7 @@ import time
 import support
 from varlink import Control
 
+SECONDS = 2  # METRICS_SECONDS
 SAMPLE = re.compile(r'^(ivshmem_[a-z_]+)\{((?:[a-z]+="(?:[^"\\\n]|\\["\\n])*",?)+)\} (\d+)$')
 
 
@@ -53,9 +54,10 @@ class Metrics(support.Test):
         support.wait_for(as_wanted, what=wanted)
 
     def test_numbers(self):
+        began = time.time()
         server = self.serve("--slot=a=7", "--slot=b=8", "--max-peers=2", size="1M", vectors=3)
         values = self.read(server)
-        self.assertLess(abs(time.time() - values["start_time_seconds"]), 60 * support.SLOW)
+        self.assertTrue(began - 1 <= values["start_time_seconds"] <= time.time() + 1, values)
         for name, value in {"server_info": 1, "memory_bytes": 1 << 20, "vectors": 3, "peers": 0,
                             "peers_waiting": 0, "slots": 2, "slots_held": 0, "joins": 0,
                             "leaves": 0, "refusals": 0, "repairs": 0, "announcements": 0,
@@ -114,14 +116,14 @@ class Metrics(support.Test):
 
     def test_at_most_every_few_seconds(self):
         server = self.serve()
-        inodes, end = [os.stat(server.metrics).st_ino], time.monotonic() + 5
-        while time.monotonic() < end:
+        began, changes, inode = time.monotonic(), 0, os.stat(server.metrics).st_ino
+        while changes < 2 or time.monotonic() < began + 5:
             support.RawPeer(server.socket).close()
-            inode = os.stat(server.metrics).st_ino
-            if inode != inodes[-1]:
-                inodes.append(inode)
+            before, inode = inode, os.stat(server.metrics).st_ino
+            changes += inode != before
+            self.assertLess(time.monotonic(), began + support.DEADLINE, "it is not written")
             time.sleep(0.01)
-        self.assertIn(len(inodes), (2, 3, 4))
+        self.assertLessEqual(changes, (time.monotonic() - began) / SECONDS + 1)
 
     def test_is_removed_if_it_is_ours(self):
         server = self.serve()

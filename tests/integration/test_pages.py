@@ -37,7 +37,7 @@ def read_page(name):
 
 def help_text(program):
     result = subprocess.run([program, "--help"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, timeout=30)
+                            stderr=subprocess.PIPE, text=True, timeout=300)
     if result.returncode != 0 or result.stderr:
         raise AssertionError("%s --help: exit %d, %r" % (program, result.returncode, result.stderr))
     return result.stdout
@@ -104,7 +104,7 @@ class Pages(unittest.TestCase):
     def test_lint(self):
         pages = sorted(glob.glob(os.path.join(TOP, "man", "*.[1-8]")))
         self.assertGreaterEqual(len(pages), 3)
-        result = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *pages], timeout=60,
+        result = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *pages], timeout=300,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.assertEqual("", result.stdout)
         self.assertEqual(0, result.returncode)

@@ -36,7 +36,7 @@ os.execv(%r, sys.argv)
 # A program that takes its time before it becomes the real one, though not in the trial.
 SLOW_START = """#!/bin/sh
 i=0
-[ $$ = %d ] && until [ -e '%s' ] || [ $((i += 1)) = 1000 ]; do sleep 0.01; done
+[ $$ = %d ] && until [ -e '%s' ] || [ $((i += 1)) = 6000 ]; do sleep 0.01; done
 exec '%s' "$@"
 """
 
@@ -197,7 +197,7 @@ class Success(Program):
         print("\n%d joins during %d executions" % (joins, TIMES))
         self.assertEqual([], errors)
         self.goes_on(server, peers)
-        wait_for(lambda: server.descriptors() == before, what="%d descriptors" % before)
+        wait_for(lambda: server.descriptors() <= before, what="%d descriptors" % before)
         server.stop()
 
     def test_slots_and_sleepers(self):

@@ -63,6 +63,20 @@ class Service(manager.Test):
         self.addCleanup(peer.close)
         return peer
 
+    def greeted(self, peer):
+        """
+        Reads a greeting. A connection that was accepted and is not stored yet is lost with the
+        daemon: a few microseconds that nothing can close. The client has seen nothing; it is False.
+        """
+        try:
+            peer.greet()
+        except AssertionError as error:
+            if peer.version is not None or "hung up" not in str(error):
+                raise
+            peer.close()
+            return False
+        return True
+
     def same_tables(self, peers):
         """Everybody knows exactly these peers, with all doorbells, and the same ones."""
         expected = {peer.id: self.vectors for peer in peers}
@@ -133,10 +147,7 @@ class Storm:
         self.silent = []  # and these not even their greeting
 
     def join(self):
-        """
-        Joins. A connection that was accepted and is not stored yet is lost with the daemon: a few
-        microseconds that nothing can close. It must be rare, and the client has seen nothing.
-        """
+        """Joins. It must be rare that this has to be done again."""
         while True:
             peer = self.test.join(greet=False)
             begin = time.monotonic()
@@ -147,15 +158,10 @@ class Storm:
         return peer
 
     def greet(self, peer):
-        try:
-            peer.greet()
-        except AssertionError as error:
-            if peer.version is not None or "hung up" not in str(error):
-                raise
-            self.lost += 1
-            peer.close()
-            return False
-        return True
+        if self.test.greeted(peer):
+            return True
+        self.lost += 1
+        return False
 
     def step(self):
         what = self.random.random()
@@ -192,7 +198,7 @@ class Storm:
     def finish(self):
         """Everybody reads everything. Returns all who are there."""
         self.silent = [peer for peer in self.silent if self.greet(peer)]
-        self.test.assertLessEqual(self.lost, 1 + self.joins // 100)
+        self.test.assertLessEqual(self.lost, 2 + self.service.starts // 10)
         peers = self.readers + self.sleepers + self.silent
         self.waits.sort()
         inside = CUT.findall(self.service.log())
@@ -299,7 +305,7 @@ class Kills(Service):
         before = held()
         for _ in range(3):
             service.restart()
-            wait_for(lambda: held() == before, what="%d descriptors" % before)
+            wait_for(lambda: held() <= before, what="%d descriptors" % before)
         self.goes_on(service, peers)
 
     def test_stalled_peers(self):
@@ -378,16 +384,18 @@ class Restarts(Service):
         service.messages.clear()
         os.kill(service.pid, signal.SIGHUP)
         wait_for(lambda: service.said("READY=1"))
-        self.assertRegex(service.messages[0], r"^RELOADING=1\nMONOTONIC_USEC=\d+$")
+        reloading, ready = [text for text in service.messages if re.match("R.*=1", text)]
+        self.assertRegex(reloading, r"^RELOADING=1\nMONOTONIC_USEC=\d+$")
+        self.assertRegex(ready, "^READY=1")
 
     def test_watchdog(self):
         service = self.service(watchdog=0.2 * support.SLOW)
         wait_for(lambda: service.pings >= 4)
-        os.kill(service.pid, signal.SIGSTOP)
+        support.suspend(service.pid)
         service.drain()
         before = service.pings
         time.sleep(0.5 * support.SLOW)
-        self.assertLessEqual(service.pings, before + 1)
+        self.assertEqual(before, service.pings)
         os.kill(service.pid, signal.SIGCONT)
         wait_for(lambda: service.pings > before + 2)
 
@@ -705,6 +713,7 @@ class Stalls(Service):
         service = self.service(vectors=8)
         peers = [self.join() for _ in range(4)]
         self.same_tables(peers)
+        lost = 0
         for _ in range(5):
             service.stall()
             newcomers = [self.join(greet=False) for _ in range(6)]
@@ -716,10 +725,11 @@ class Stalls(Service):
             service.kill()
             service.resume()
             service.start()
-            for peer in newcomers:
-                peer.greet()
-            peers += newcomers
+            there = [peer for peer in newcomers if self.greeted(peer)]
+            lost += len(newcomers) - len(there)
+            peers += there
             self.same_tables(peers)
+        self.assertLessEqual(lost, 2)  # of thirty
         self.exact_store(service, [peer.id for peer in peers])
 
     def test_start_without_being_heard(self):

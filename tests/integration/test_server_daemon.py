@@ -177,13 +177,7 @@ class Signals(support.Test):
     def test_backlog(self):
         """Who has connected and was not accepted yet hears -2: no QEMU spins on a mere end."""
         server = self.server()
-        server.send_signal(signal.SIGSTOP)
-
-        def stopped():
-            with open("/proc/%d/stat" % server.pid) as f:
-                return f.read().rpartition(")")[2].split()[0] == "T"
-
-        support.wait_for(stopped, what="the server to stop")
+        support.suspend(server.pid)
         waiting = [self.peer(server, greet=False) for _ in range(2 * ACCEPT_BURST)]
         server.send_signal(signal.SIGTERM)
         server.send_signal(signal.SIGCONT)

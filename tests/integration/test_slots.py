@@ -198,7 +198,7 @@ class Holder(SlotTest):
 
     def at_once(self, server, holder, goes, first):
         """The holder goes and the next one comes, in either order, before the server looks."""
-        server.send_signal(signal.SIGSTOP)
+        support.suspend(server.pid)
         try:
             if first == "goes":
                 goes(holder)

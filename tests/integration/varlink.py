@@ -16,7 +16,6 @@ import json
 import os
 import re
 import socket
-import time
 
 import support
 
@@ -149,13 +148,11 @@ class ControlTest(support.Test):
 
     def serves(self, server):
         """Peers and other clients are served as always."""
-        before = time.monotonic()
         peer = support.RawPeer(server.socket, vectors=server.vectors)
         with Control(server.control) as control:
             self.assertEqual(1, control.ring(peer=peer.id, vector=0)["rung"])
         peer.wait_ring()
         peer.close()
-        self.assertLess(time.monotonic() - before, 3 * support.SLOW)
 
 
 # --- the interface language ----------------------------------------------------------------------
