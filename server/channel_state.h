@@ -11,9 +11,9 @@
  * Theory of operation: a process can be killed between any two stores. One operation changes up to
  * two rings and two peers, and all of it must be true or none. So nothing is changed in place: the
  * new records are drafted in the journal, `committed` is set, they are copied to their places, and
- * `committed` is cleared (channel_journal.h). Who finds it set copies them again. The answer to a
- * request is part of the asking peer's record and so of the same change: a request is carried out
- * exactly once. The shared memory comes after that, and can be written again at any time:
+ * `committed` is cleared (channel_state_commit()). Who finds it set copies them again. The answer
+ * to a request is part of the asking peer's record and so of the same change: a request is carried
+ * out exactly once. The shared memory comes after that, and can be written again at any time:
  *
  *     what nobody looks at yet (a new ring's first word, the lines of its ends) is cleared
  *     the records change
@@ -135,6 +135,7 @@ struct channel_counters {
  * @version:     CHANNEL_STATE_VERSION; 0 while there are no channels at all
  * @n_mailboxes: how many peer IDs there are
  * @n_channels:  how many channels there can be
+ * @started:     1 once the section was made: from then on peers may have words of their own there
  * @region_size: bytes of the region
  * @instance:    as in struct layout_header
  * @last_serial: number of the connection that was offered last
@@ -150,7 +151,7 @@ struct channel_state {
     uint32_t version;
     uint32_t n_mailboxes;
     uint32_t n_channels;
-    uint32_t reserved;
+    uint32_t started;
     uint64_t region_size;
     uint64_t instance;
     uint64_t last_serial;
@@ -173,5 +174,35 @@ struct channel_state {
  * Return: 0 or a negative errno.
  */
 int channel_state_reserve(int fd, off_t at, unsigned n_mailboxes, unsigned n_channels);
+
+/**
+ * channel_state_draft_ring() - begin to change a channel, or go on
+ * @state:   the tables
+ * @channel: at most two different ones in a change
+ *
+ * Return: its record to be, at first as it is.
+ */
+struct channel_ring *channel_state_draft_ring(struct channel_state *state, unsigned channel);
+
+/** channel_state_draft_peer() - likewise with a peer; at most two different ones */
+struct channel_peer *channel_state_draft_peer(struct channel_state *state, unsigned peer);
+
+/**
+ * channel_state_commit() - what was drafted becomes true, all of it at once
+ *
+ * The journal still says afterwards what it was, until channel_state_begin().
+ */
+void channel_state_commit(struct channel_state *state);
+
+/** channel_state_begin() - nothing is drafted */
+void channel_state_begin(struct channel_state *state);
+
+/**
+ * channel_state_complete() - finish the change that another process was in the midst of
+ * @state: the tables; the numbers of peers and channels were checked
+ *
+ * Return: 0, or -EPROTO when the journal cannot be true.
+ */
+int channel_state_complete(struct channel_state *state);
 
 #endif

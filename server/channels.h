@@ -135,7 +135,10 @@ struct channels_watch {
  * @next_interval: when the next look at everything is due
  * @next_end:      when the first offer or idle connection may end, INT64_MAX for never
  * @doorbells:     since rings were looked at
- * @rest:          next unused channel and absent peer to be compared
+ * @moves_left:    moves by use that may begin before the next interval
+ * @rebalance_next: channel to begin the next look with
+ * @repair_next:   channel to begin the next comparison with
+ * @rest:          next mailbox or channel to be compared, whether it is in use or not
  * @damaged:       limits the log lines of repairs
  * @refused:       likewise of requests that are answered with a no
  */
@@ -151,8 +154,8 @@ struct channels {
     struct channels_watch *watch;
     uint32_t *scratch;
     int64_t next_interval, next_end;
-    uint32_t doorbells;
-    uint32_t rest;
+    uint32_t doorbells, moves_left;
+    uint32_t rebalance_next, repair_next, rest;
     struct log_limit damaged, refused;
 };
 
@@ -202,6 +205,17 @@ int channels_restore(const struct channels_setup *setup, struct channels **out,
  * may have missed something), and requests whose doorbell was taken are carried out.
  */
 void channels_start(struct channels *channels, int64_t now);
+
+/**
+ * channels_make() - tables that know of no channel; for channels_new() and channels_restore()
+ * @setup:   copied; the numbers in its state are true
+ * @out:     the tables
+ * @failure: says what is missing
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int channels_make(const struct channels_setup *setup, struct channels **out,
+                  struct failure *failure);
 
 /** channels_free() - forget the derived tables; @channels may be NULL. Return: NULL. */
 struct channels *channels_free(struct channels *channels);
