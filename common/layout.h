@@ -315,6 +315,9 @@ static inline uint64_t layout_data_offset(uint32_t n_mailboxes, uint32_t n_chann
     return (end + LAYOUT_BLOCK - 1) / LAYOUT_BLOCK * LAYOUT_BLOCK;
 }
 
+/** layout_word - how blocks are copied: whatever the types of their members, as 32-bit words */
+typedef uint32_t __attribute__((__may_alias__)) layout_word;
+
 /**
  * layout_publish() - the daemon changes a block
  * @block: where it lies in the region, aligned to 8 bytes; begins with its generation
@@ -326,7 +329,7 @@ static inline uint64_t layout_data_offset(uint32_t n_mailboxes, uint32_t n_chann
  */
 static inline void layout_publish(void *block, void *words, size_t size)
 {
-    uint32_t *to = (uint32_t *)block, *from = (uint32_t *)words;
+    layout_word *to = (layout_word *)block, *from = (layout_word *)words;
 
     __atomic_store_n(&to[0], from[0] + 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
@@ -346,8 +349,8 @@ static inline void layout_publish(void *block, void *words, size_t size)
  */
 static inline int layout_snapshot(void *copy, const void *block, size_t size)
 {
-    uint32_t *to = (uint32_t *)copy;
-    const uint32_t *from = (const uint32_t *)block;
+    layout_word *to = (layout_word *)copy;
+    const layout_word *from = (const layout_word *)block;
 
     for (int tries = 0; tries < 64; tries++) {
         to[0] = __atomic_load_n(&from[0], __ATOMIC_ACQUIRE);
