@@ -152,7 +152,7 @@ void channels_start(struct channels *channels, int64_t now)
     section_publish_all(&channels->section);
     __atomic_store_n(&state->started, 1, __ATOMIC_RELEASE);
     channels->next_interval = now + channels->setup.options.interval_ms;
-    channels->next_end = now;
+    channels->next_end = channels->n_used ? now : INT64_MAX;
     for (unsigned i = connection_next(channels, 0); i != CONNECTION_NONE;
          i = connection_next(channels, i + 1)) {
         connection_watch(channels, i, now);

@@ -29,7 +29,7 @@ static struct layout_channel *channel_of(const struct section *section, unsigned
     return (struct layout_channel *)(section->region + offset) + channel;
 }
 
-static uint32_t load(const uint32_t *word)
+static uint32_t load(const layout_word *word)
 {
     return __atomic_load_n(word, __ATOMIC_RELAXED);
 }
@@ -43,7 +43,7 @@ static uint64_t load_long(const uint64_t *word)
 static void store(void *to, const void *from, size_t size)
 {
     for (size_t i = 0; i < size / 4; i++)
-        __atomic_store_n((uint32_t *)to + i, ((const uint32_t *)from)[i], __ATOMIC_RELAXED);
+        __atomic_store_n((layout_word *)to + i, ((const layout_word *)from)[i], __ATOMIC_RELAXED);
 }
 
 void section_describe(struct section *section)
@@ -149,13 +149,13 @@ bool section_load_request(const struct section *section, unsigned peer, uint32_t
                           struct layout_request *request)
 {
     const struct layout_request *theirs = &mailbox_of(section, peer)->request;
-    uint32_t *words = (uint32_t *)request;
+    layout_word *words = (layout_word *)request;
 
     words[0] = __atomic_load_n(&theirs->number, __ATOMIC_ACQUIRE);
     if (!words[0] || words[0] == handled)
         return false;
     for (size_t i = 1; i < sizeof(*request) / 4; i++)
-        words[i] = load((const uint32_t *)theirs + i);
+        words[i] = load((const layout_word *)theirs + i);
     return true;
 }
 
@@ -178,9 +178,10 @@ static int compare(const void *theirs, const void *ours, size_t size)
     uint32_t different = 0;
 
     for (size_t i = 0; i < size / 4; i++)
-        different |= load((const uint32_t *)theirs + i) ^ (ours ? ((const uint32_t *)ours)[i] : 0);
+        different |=
+            load((const layout_word *)theirs + i) ^ (ours ? ((const layout_word *)ours)[i] : 0);
     for (size_t i = 0; different && i < size / 4; i++)
-        if (load((const uint32_t *)theirs + i) != (ours ? ((const uint32_t *)ours)[i] : 0))
+        if (load((const layout_word *)theirs + i) != (ours ? ((const layout_word *)ours)[i] : 0))
             return (int)i;
     return -1;
 }
@@ -248,7 +249,7 @@ void section_repair_rest(struct section *section, struct section_damage *damage)
 
     if (note(damage, SECTION_REST, 0, compare(rest, NULL, size)))
         for (size_t i = 0; i < size / 4; i++)
-            __atomic_store_n((uint32_t *)rest + i, 0, __ATOMIC_RELAXED);
+            __atomic_store_n((layout_word *)rest + i, 0, __ATOMIC_RELAXED);
 }
 
 /* Names of words, by place in their block; a name stands for all words up to the next. */
