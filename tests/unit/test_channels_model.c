@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * The tables of channels in any order: whatever peers ask, come, go and restarts happen, they are
- * as a simple model says, and so is what is published. And a process that carries them can be
- * killed at any moment.
+ * as a simple model says, and so is what is published.
  */
 #include "tests/unit/tables.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <time.h>
 
-enum { PORTS = 3, TURNS = 30000, KILLS = 60, BOTH = CHANNEL_CONNECTOR | CHANNEL_LISTENER };
+enum { PORTS = 3, TURNS = 30000, BOTH = CHANNEL_CONNECTOR | CHANNEL_LISTENER };
 
 /** struct model_ring - one ring of a connection */
 struct model_ring {
@@ -403,66 +399,10 @@ static void as_the_model_says(void **state)
                      tables_free_bytes(&tables));
 }
 
-/* In a process that will be killed: requests without end, whatever comes of them. */
-static void ask_without_end(void)
-{
-    for (;;) {
-        unsigned peer = random_below(&seed, TABLES_PEERS);
-
-        if (!channels_is_present(tables.channels, peer))
-            channels_joined(tables.channels, peer, 1, 1, TABLES_VECTORS);
-        else if (random_below(&seed, 400) == 0)
-            channels_left(tables.channels, peer);
-        tables.number[peer] = tables.state->peers[peer].reply.number;
-        tables_write(
-            &tables, peer,
-            (struct layout_request){
-                .operation = tables.state->peers[peer].peer.speaks ? 2 + random_below(&seed, 7) : 1,
-                .port = 1 + random_below(&seed, PORTS),
-                .peer = random_below(&seed, TABLES_PEERS),
-                .channel = random_below(&seed, TABLES_CHANNELS),
-                .size = 1 + random_below(&seed, 200000),
-                .reverse_size = random_below(&seed, 2) * random_below(&seed, 100000),
-                .generation = 1 + random_below(&seed, 2),
-            });
-        tables_ring_daemon(&tables, peer);
-        channels_resize(tables.channels, random_below(&seed, TABLES_CHANNELS), 8192);
-    }
-}
-
-/* What the dead process left is whole, a request that was heard is answered, and all can end. */
-static void killed_at_any_moment(void **state)
-{
-    (void)state;
-    for (int turn = 0; turn < KILLS; turn++) {
-        struct timespec rest = {.tv_nsec = 100000 + random_below(&seed, 2000000)};
-        pid_t child = fork();
-
-        assert_true(child >= 0);
-        if (child == 0)
-            ask_without_end();
-        nanosleep(&rest, NULL);
-        kill(child, SIGKILL);
-        assert_int_equal(child, waitpid(child, NULL, 0));
-        seed += 1;
-        tables_restart(&tables);
-        for (unsigned peer = 0; peer < TABLES_PEERS; peer++)
-            assert_int_equal(0, tables.state->peers[peer].hearing);
-        for (unsigned i = 0; i < TABLES_CHANNELS; i++)
-            assert_memory_equal((struct layout_entry[]){tables_entry(&tables, i)},
-                                &tables.state->rings[i].entry, sizeof(struct layout_entry));
-    }
-    for (unsigned peer = 0; peer < TABLES_PEERS; peer++)
-        channels_left(tables.channels, peer);
-    assert_int_equal(0, tables.channels->n_used);
-    assert_int_equal(1, tables.channels->extents.count);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(as_the_model_says, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(killed_at_any_moment, set_up, tear_down),
     };
 
     log_set_level(LOG_ERR);
