@@ -201,7 +201,7 @@ static void room_for_newcomers(void **state)
     tables.channels->setup.options.peer_bytes = UINT64_MAX;
     tables.channels->setup.options.grow_max = TABLES_REGION;
     for (int i = 0; i < 60; i++) {
-        tables_channel(&tables, channel)->sender.head_touch = (uint32_t)(1 << 31) * (i % 2);
+        tables_channel(&tables, channel)->sender.head_touch = i % 2 ? INT32_MAX : 0;
         tables_channel(&tables, pair)->sender.head_touch += 100;
         pass(1);
         channels_totals(tables.channels, &totals);
