@@ -14,7 +14,7 @@
 #include "server/requests.h"
 
 enum {
-    ENTRIES_A_RING = 256, /* compared at most at each doorbell */
+    ENTRIES_A_RING = 64,  /* compared at most at each doorbell */
     UNUSED_A_TICK = 1024, /* mailboxes and channels nobody has, compared at each interval */
     IDLE_LOOK_MS = 100,   /* nobody can make us look at an idle connection more often */
     LEAST_CHANNELS = 16,  /* that the default quota allows */

@@ -203,7 +203,6 @@ void section_repair_header(struct section *section, struct section_damage *damag
 {
     struct layout_header *theirs = header_of(section), *ours = &section->state->header;
     const size_t fixed = offsetof(struct layout_header, generation);
-    const size_t zeros = fixed + COUNTS_SIZE;
     int word;
 
     if (note(damage, SECTION_HEADER, 0, compare(theirs, ours, fixed)))
@@ -211,9 +210,6 @@ void section_repair_header(struct section *section, struct section_damage *damag
     word = compare(&theirs->generation, &ours->generation, COUNTS_SIZE);
     if (note(damage, SECTION_HEADER, 0, word < 0 ? word : word + (int)(fixed / 4)))
         section_publish_header(section);
-    word = compare(theirs->reserved2, ours->reserved2, sizeof(*ours) - zeros);
-    if (note(damage, SECTION_HEADER, 0, word < 0 ? word : word + (int)(zeros / 4)))
-        store(theirs->reserved2, ours->reserved2, sizeof(*ours) - zeros);
 }
 
 void section_repair_peer(struct section *section, unsigned peer, struct section_damage *damage)
@@ -243,10 +239,15 @@ void section_repair_entry(struct section *section, unsigned channel, struct sect
 void section_repair_rest(struct section *section, struct section_damage *damage)
 {
     const struct channel_state *state = section->state;
+    struct layout_header *header = header_of(section);
+    const size_t reserved = offsetof(struct layout_header, reserved2);
     uint8_t *rest = (uint8_t *)channel_of(section, state->n_channels);
+    int word = compare(header->reserved2, NULL, sizeof(header->reserved2));
     size_t size =
         section->region + layout_data_offset(state->n_mailboxes, state->n_channels) - rest;
 
+    if (note(damage, SECTION_HEADER, 0, word < 0 ? word : word + (int)(reserved / 4)))
+        store(header->reserved2, state->header.reserved2, sizeof(header->reserved2));
     if (note(damage, SECTION_REST, 0, compare(rest, NULL, size)))
         for (size_t i = 0; i < size / 4; i++)
             __atomic_store_n((layout_word *)rest + i, 0, __ATOMIC_RELAXED);

@@ -115,7 +115,7 @@ bool section_load_request(const struct section *section, unsigned peer, uint32_t
 /** section_load_use() - what the ends of a channel say of its use */
 struct section_use section_load_use(const struct section *section, unsigned channel);
 
-/** section_repair_header() - put the header back where it is wrong; adds to @damage */
+/** section_repair_header() - put the words of the header back that are wrong; adds to @damage */
 void section_repair_header(struct section *section, struct section_damage *damage);
 
 /** section_repair_peer() - likewise the daemon's words in a mailbox */
@@ -124,7 +124,7 @@ void section_repair_peer(struct section *section, unsigned peer, struct section_
 /** section_repair_entry() - likewise a channel's entry */
 void section_repair_entry(struct section *section, unsigned channel, struct section_damage *damage);
 
-/** section_repair_rest() - likewise what lies between the last channel and the rings */
+/** section_repair_rest() - likewise the space behind the header's words and the last channel */
 void section_repair_rest(struct section *section, struct section_damage *damage);
 
 /**

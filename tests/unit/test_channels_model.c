@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-enum { PORTS = 3, TURNS = 30000, BOTH = CHANNEL_CONNECTOR | CHANNEL_LISTENER };
+enum { PORTS = 3, TURNS = 10000, TURNS_LONG = 300000, BOTH = CHANNEL_CONNECTOR | CHANNEL_LISTENER };
 
 /** struct model_ring - one ring of a connection */
 struct model_ring {
@@ -386,8 +386,10 @@ static void one_turn(void)
 
 static void as_the_model_says(void **state)
 {
+    const int turns = getenv("IVSHMEM_TEST_LONG") ? TURNS_LONG : TURNS;
+
     (void)state;
-    for (int turn = 0; turn < TURNS; turn++) {
+    for (int turn = 0; turn < turns; turn++) {
         one_turn();
         check();
     }
