@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * See config.h. The functions that read the values are in config_values.c.
+ * See config.h. The functions that read the values are in config_values.c, those that know what
+ * does not go together in config_check.c.
  */
 #include "server/config.h"
 
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/layout.h"
 #include "common/log.h"
 #include "common/parse.h"
 #include "server/config_values.h"
@@ -76,6 +78,19 @@ static const struct option_spec table[] = {
     {"zero", 0, NULL, "clear the content of an object that was left over", option_set_switch,
      AT(region.zero), 0},
 
+    {"channels", 0, NULL, "divide the memory into channels between peers", option_set_switch,
+     AT(channels.on), 0},
+    {"mailboxes", 0, "N", "peers that there may be then, 1 to 4096 [64]", set_mailboxes, 0, 0},
+    {"max-channels", 0, "N", "channels at the same time, 1 to 65536 [256]", set_channels, 0, 0},
+    {"channel-quota", 0, "N", "channels of one peer; 0: a quarter, but 16 at least [0]",
+     set_unsigned, AT(channels.quota), OPTION_LIVE},
+    {"channel-bytes", 0, "SIZE", "memory for the channels of one peer; 0: half of it all [0]",
+     set_bytes, AT(channels.bytes), OPTION_LIVE},
+    {"channel-timeout", 0, "SECONDS", "how long an offer waits to be accepted [10]", set_seconds,
+     AT(channels.timeout), OPTION_LIVE},
+    {"channel-interval", 0, "SECONDS", "between two looks at what was scribbled on or is busy [5]",
+     set_seconds, AT(channels.interval), OPTION_LIVE},
+
     {"allow-uid", 0, "USER[,USER...]", "let only these users join, and those of --allow-gid",
      set_allow_uid, AT(access), OPTION_LIVE | OPTION_ADDS_UP},
     {"allow-gid", 0, "GROUP[,GROUP...]", "let only members of these groups join", set_allow_gid,
@@ -121,6 +136,7 @@ static int set_defaults(struct config *config, struct failure *failure)
                    .reserve = true,
                    .numa_node = -1},
         .n_vectors = 1,
+        .channels = {.n_mailboxes = 64, .n_channels = 256, .timeout = 10, .interval = 5},
         .control_rights = {.mode = 0600, .owner = (uid_t)-1, .group = (gid_t)-1},
     };
     if (config->pid_file && config->socket && config->shm_name)
@@ -153,36 +169,26 @@ int config_control_path(const struct config *config, char **path, struct failure
     return r < 0 ? failure_set(failure, ENOMEM, "out of memory") : 0;
 }
 
-/* Options that contradict each other. */
-static int check_combination(const struct config *config, struct failure *failure)
+static bool is_given(const struct config *config, const char *name)
 {
-    const struct region_setup *region = &config->region;
-    bool nameless = region->sealed || region->hugetlb;
+    size_t i = 0;
 
-    if (config->verbose && !config->foreground && !config->check)
-        return failure_set(failure, EINVAL,
-                           "option --verbose (-v) needs --foreground (-F): a "
-                           "daemon has no terminal; try --log-level=debug");
-    if (nameless && config->shm_dir)
-        return failure_set(failure, EINVAL,
-                           "--sealed and --hugetlb make memory that is in no "
-                           "directory: leave out --shm-dir");
-    if ((nameless || config->shm_dir) && (region->keep || region->adopt))
-        return failure_set(failure, EINVAL,
-                           "--keep and --adopt need an object with a name: leave "
-                           "out --sealed, --hugetlb and --shm-dir");
-    for (size_t i = 0; i < config->n_slots; i++)
-        if (!config->slots[i].socket && (strcmp(config->slots[i].name, "ctl") == 0 ||
-                                         strcmp(config->slots[i].name, "lock") == 0))
-            return failure_set(failure, EINVAL,
-                               "slot %s would be at the path of the control socket or a lock file: "
-                               "name it differently, or give it a socket",
-                               config->slots[i].name);
-    if (region->adopt && region->zero)
-        return failure_set(failure, EINVAL,
-                           "--adopt uses what another program made, --zero would "
-                           "clear it: choose one");
-    return 0;
+    while (strcmp(table[i].name, name) != 0)
+        i++;
+    return config->given[i];
+}
+
+/*
+ * Channels want memory that nobody can cut, and whose content nobody has written before. Who names
+ * a place for it has decided otherwise.
+ */
+static void choose_memory(struct config *config)
+{
+    if (!config->channels.on)
+        return;
+    config->region.fresh = true;
+    if (!is_given(config, "shm-name") && !is_given(config, "shm-dir"))
+        config->region.sealed = true;
 }
 
 static int parse_once(struct config *config, int argc, char **argv, const char *file,
@@ -218,11 +224,12 @@ static int parse_all(struct config *config, int argc, char **argv, const char *k
         config->file = file;
     }
     if (r == 0)
-        r = check_combination(config, failure);
+        r = config_check(config, failure);
     if (r < 0)
         return r;
     if (config->verbose)
         config->log_level = LOG_DEBUG;
+    choose_memory(config);
     config->region.name = config->shm_name;
     config->region.directory = config->shm_dir;
     return 0;
@@ -260,6 +267,16 @@ void config_print_help(FILE *out)
           out);
 }
 
+static void print_channels(const struct config *config, FILE *out)
+{
+    const struct channel_options *channels = &config->channels;
+    uint64_t tables = layout_data_offset(channels->n_mailboxes, channels->n_channels);
+
+    if (channels->on)
+        fprintf(out, "channels: %u between %u peers, %llu bytes for rings\n", channels->n_channels,
+                channels->n_mailboxes, (unsigned long long)(config->region.size - tables));
+}
+
 void config_print(const struct config *config, FILE *out)
 {
     const struct region_setup *region = &config->region;
@@ -280,6 +297,7 @@ void config_print(const struct config *config, FILE *out)
             kind, config->shm_dir ? config->shm_dir : config->shm_name, (unsigned)region->mode,
             region->reserve ? "reserved at start" : "not reserved");
     fprintf(out, "vectors: %u\n", config->n_vectors);
+    print_channels(config, out);
     if (config->no_control)
         fprintf(out, "control socket: none\n");
     else
@@ -324,6 +342,10 @@ int config_reload(struct config *config, int argc, char **argv, struct failure *
         !fresh.access.n_gids)
         log_warning("there is no allow list any more: whoever can open the socket may join");
     config->access = fresh.access;
+    config->channels.quota = fresh.channels.quota;
+    config->channels.bytes = fresh.channels.bytes;
+    config->channels.timeout = fresh.channels.timeout;
+    config->channels.interval = fresh.channels.interval;
     config->control_access = fresh.control_access;
     config->log_level = fresh.log_level;
     config_deinit(&fresh);

@@ -9,6 +9,7 @@
 #define IVSHMEM_CONFIG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "common/failure.h"
@@ -17,6 +18,23 @@
 #include "server/listener.h"
 #include "server/region.h"
 #include "server/slot.h"
+
+/**
+ * struct channel_options - how the memory is divided
+ * @on:          it is
+ * @n_mailboxes: peers that there may be; the server has this ID
+ * @n_channels:  rings that there may be
+ * @quota:       of them, how many one peer may have; 0 for a quarter, but 16 at least
+ * @bytes:       of the memory, how much one peer may have in rings; 0 for half of the room
+ * @timeout:     seconds that an offer waits for its listener
+ * @interval:    seconds between two looks at what others wrote and use
+ */
+struct channel_options {
+    bool on;
+    unsigned n_mailboxes, n_channels, quota;
+    uint64_t bytes;
+    unsigned timeout, interval;
+};
 
 /**
  * struct config - what the server is asked to do
@@ -36,6 +54,7 @@
  * @shm_dir:    directory for a file without a name, NULL for none
  * @region:     what the memory has to be; points at @shm_name and @shm_dir
  * @n_vectors:  doorbells of each peer
+ * @channels:   how the memory is divided
  * @access:     who may join, and limits
  * @no_control: make no control socket
  * @control_socket: path of the control socket, NULL for @socket with ".ctl" appended
@@ -56,6 +75,7 @@ struct config {
     char *shm_name, *shm_dir;
     struct region_setup region;
     unsigned n_vectors;
+    struct channel_options channels;
     struct access access;
     bool no_control;
     char *control_socket;
@@ -100,6 +120,15 @@ int config_parse_kept(struct config *config, int argc, char **argv, const char *
  * Return: 0 or -ENOMEM.
  */
 int config_control_path(const struct config *config, char **path, struct failure *failure);
+
+/**
+ * config_check() - whether the options go together
+ * @config:  all that was given
+ * @failure: names those that do not, and the way out
+ *
+ * Return: 0 or -EINVAL.
+ */
+int config_check(const struct config *config, struct failure *failure);
 
 /** config_deinit() - free what config_parse() allocated */
 void config_deinit(struct config *config);

@@ -13,12 +13,13 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/layout.h"
 #include "common/log.h"
 #include "common/parse.h"
 #include "common/wire.h"
 #include "server/config.h"
 
-enum { NUMA_NODES_MAX = 1024 };
+enum { NUMA_NODES_MAX = 1024, SECONDS_MAX = 1000000 };
 
 static void *member(void *config, const struct option_spec *spec)
 {
@@ -38,6 +39,28 @@ int set_unsigned(void *config, const struct option_spec *spec, const char *value
     if (parse_unsigned(value, 0, INT_MAX, &number) < 0)
         return failure_set(failure, EINVAL, "'%s' is not a number from 0 to %d", value, INT_MAX);
     *(unsigned *)member(config, spec) = (unsigned)number;
+    return 0;
+}
+
+int set_seconds(void *config, const struct option_spec *spec, const char *value,
+                struct failure *failure)
+{
+    uint64_t number;
+
+    if (parse_unsigned(value, 1, SECONDS_MAX, &number) < 0)
+        return failure_set(failure, EINVAL, "'%s' is not a number of seconds from 1 to %d", value,
+                           SECONDS_MAX);
+    *(unsigned *)member(config, spec) = (unsigned)number;
+    return 0;
+}
+
+int set_bytes(void *config, const struct option_spec *spec, const char *value,
+              struct failure *failure)
+{
+    if (parse_size(value, member(config, spec)) < 0)
+        return failure_set(failure, EINVAL,
+                           "'%s' is not a size: use 65536, 64k, 1.5M (suffix b k M G T P E)",
+                           value);
     return 0;
 }
 
@@ -152,6 +175,35 @@ int set_vectors(void *config, const struct option_spec *spec, const char *value,
                            WIRE_VECTORS_MAX);
     ((struct config *)config)->n_vectors = (unsigned)number;
     return 0;
+}
+
+/* A number of things in the control section. */
+static int set_count(unsigned *count, unsigned max, const char *of_what, const char *value,
+                     struct failure *failure)
+{
+    uint64_t number;
+
+    if (parse_unsigned(value, 1, max, &number) < 0)
+        return failure_set(failure, EINVAL, "'%s' is not a number of %s from 1 to %u", value,
+                           of_what, max);
+    *count = (unsigned)number;
+    return 0;
+}
+
+int set_mailboxes(void *config, const struct option_spec *spec, const char *value,
+                  struct failure *failure)
+{
+    (void)spec;
+    return set_count(&((struct config *)config)->channels.n_mailboxes, LAYOUT_MAILBOXES_MAX,
+                     "mailboxes", value, failure);
+}
+
+int set_channels(void *config, const struct option_spec *spec, const char *value,
+                 struct failure *failure)
+{
+    (void)spec;
+    return set_count(&((struct config *)config)->channels.n_channels, LAYOUT_CHANNELS_MAX,
+                     "channels", value, failure);
 }
 
 int set_slot(void *config, const struct option_spec *spec, const char *value,

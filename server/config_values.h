@@ -9,11 +9,15 @@
 #include "common/options.h"
 
 option_set_fn set_unsigned;  /* unsigned at the offset */
+option_set_fn set_seconds;   /* unsigned at the offset, 1 or more */
+option_set_fn set_bytes;     /* uint64_t at the offset, a size of 0 or more */
 option_set_fn set_mode;      /* mode_t at the offset, octal permission bits */
 option_set_fn set_user;      /* uid_t at the offset, name or number */
 option_set_fn set_group;     /* gid_t at the offset, name or number */
 option_set_fn set_log_level; /* log_level */
 option_set_fn set_vectors;   /* n_vectors */
+option_set_fn set_mailboxes; /* channels.n_mailboxes */
+option_set_fn set_channels;  /* channels.n_channels */
 option_set_fn set_slot;      /* adds to slots */
 option_set_fn set_shm_name;  /* char * at the offset, a name without its leading slash */
 option_set_fn set_size;      /* region.size, rounded up */

@@ -90,7 +90,7 @@ static int judge(const struct region_setup *setup, const struct stat *status,
     }
     if (setup->adopt)
         return judge_for_adoption(setup, status, failure);
-    if ((uint64_t)status->st_size == setup->size && status->st_uid == owner &&
+    if (!setup->fresh && (uint64_t)status->st_size == setup->size && status->st_uid == owner &&
         status->st_gid == group && (status->st_mode & 07777) == setup->mode &&
         status->st_nlink == 1)
         return VERDICT_TAKE;

@@ -41,6 +41,7 @@ enum region_kind {
  * @keep:      do not remove the name at the end
  * @adopt:     take an object of exactly this size, or make one; never remove it
  * @zero:      clear what an object that was there holds
+ * @fresh:     never take an object that was there: whoever maps it still writes to it
  */
 struct region_setup {
     const char *name;
@@ -52,7 +53,7 @@ struct region_setup {
     bool reserve, sealed, hugetlb;
     uint64_t huge_page;
     int numa_node;
-    bool keep, adopt, zero;
+    bool keep, adopt, zero, fresh;
 };
 
 /**

@@ -114,6 +114,13 @@ static void defaults(void **state)
     assert_int_equal(0, config.access.max_peers + config.access.max_peers_per_uid);
     assert_int_equal(0, config.access.peer_timeout);
     assert_false(config.access.withhold_leaves);
+    assert_false(config.channels.on);
+    assert_int_equal(64, config.channels.n_mailboxes);
+    assert_int_equal(256, config.channels.n_channels);
+    assert_int_equal(0, config.channels.quota);
+    assert_int_equal(0, config.channels.bytes);
+    assert_int_equal(10, config.channels.timeout);
+    assert_int_equal(5, config.channels.interval);
     for (int i = 0; i < OPTIONS_MAX; i++)
         assert_null(config.given[i]);
 }
@@ -241,6 +248,14 @@ static void bad_values(void **state)
         {"--slot a", "--slot", "'a'"},
         {"--slot a=1 --slot b=1", "--slot", "slot a=1"},
         {"--slot a=1 --slot a=2", "--slot", "slot a=1"},
+        {"--mailboxes=0", "--mailboxes", "'0'"},
+        {"--mailboxes=4097", "--mailboxes", "4096"},
+        {"--max-channels=65537", "--max-channels", "65536"},
+        {"--channel-quota=few", "--channel-quota", "'few'"},
+        {"--channel-bytes=-1", "--channel-bytes", "'-1'"},
+        {"--channel-timeout=1.5", "--channel-timeout", "'1.5'"},
+        {"--channel-timeout=0", "--channel-timeout", "1 to"},
+        {"--channel-interval=", "--channel-interval", "''"},
         {"--keep=yes", "--keep=yes", "takes no value"},
         {"word", "word", "unexpected"},
         {"--unknown", "--unknown", "see --help"},
@@ -276,6 +291,37 @@ static void contradictions(void **state)
     refused("-m /x --keep", "--keep", "--shm-dir", (char *)NULL);
     refused("-m /x --adopt", "--adopt", "--shm-dir", (char *)NULL);
     refused("--adopt --zero", "--adopt", "--zero", (char *)NULL);
+}
+
+static void channels(void **state)
+{
+    (void)state;
+    good("--channels --mailboxes=2 --max-channels=3 --channel-quota=4 --channel-bytes=5k"
+         " --channel-timeout=6 --channel-interval=7 --slot a=1 --max-peers=2");
+    assert_true(config.channels.on);
+    assert_int_equal(2, config.channels.n_mailboxes);
+    assert_int_equal(3, config.channels.n_channels);
+    assert_int_equal(4, config.channels.quota);
+    assert_int_equal(5120, config.channels.bytes);
+    assert_int_equal(6, config.channels.timeout);
+    assert_int_equal(7, config.channels.interval);
+    assert_true(config.region.sealed && config.region.fresh); /* nobody has said where */
+    good("--channels -M name");
+    assert_true(!config.region.sealed && config.region.fresh);
+    good("--channels -m /x");
+    assert_false(config.region.sealed);
+    good("--channels --hugetlb");
+    assert_true(config.region.sealed);
+    good("--max-peers=100 --slot a=100 -l 4k"); /* what is for channels is for channels only */
+    assert_false(config.region.sealed || config.region.fresh);
+    good("--channels --mailboxes=1 --max-channels=1 -l 128k");
+    refused("--channels --mailboxes=1 --max-channels=1 -l 64k", "131072", "--size", (char *)NULL);
+    refused("--channels -l 128k", "262144", "--max-channels", (char *)NULL);
+    refused("--channels --adopt", "--channels", "--adopt", (char *)NULL);
+    refused("--channels -M x --keep", "--channels", "--keep", (char *)NULL);
+    refused("--channels -M x --zero", "--channels", "--zero", (char *)NULL);
+    refused("--channels --slot a=64", "slot a", "64", "--mailboxes", (char *)NULL);
+    refused("--channels --max-peers=65", "--max-peers", "--mailboxes", (char *)NULL);
 }
 
 static void below_the_command_line(void **state)
@@ -501,6 +547,7 @@ int main(void)
         TEST(bad_values),
         TEST(many),
         TEST(contradictions),
+        TEST(channels),
         TEST(below_the_command_line),
         TEST(relative_file),
         TEST(control_socket),
