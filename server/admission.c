@@ -64,36 +64,43 @@ static int check_access(const struct hub *hub, const struct slot *slot,
     return 0;
 }
 
+/* A socket, and with channels a doorbell of its own for the daemon. */
+static unsigned descriptors_per_peer(const struct hub *hub)
+{
+    return hub->n_mailboxes ? 2 : 1;
+}
+
 static uint64_t descriptors_in_use(const struct hub *hub)
 {
     return DESCRIPTORS_OF_OUR_OWN + DESCRIPTORS_PER_SOCKET * (1 + hub->n_slots) + hub->reserved +
-           hub->n_peers + (uint64_t)hub->seats.n_seats * hub->n_vectors;
+           (uint64_t)hub->n_peers * descriptors_per_peer(hub) +
+           (uint64_t)hub->seats.n_seats * hub->n_vectors;
 }
 
 static bool has_descriptors_for_seat(const struct hub *hub)
 {
-    return descriptors_in_use(hub) + 1 + hub->n_vectors <= hub->fd_limit;
+    return descriptors_in_use(hub) + descriptors_per_peer(hub) + hub->n_vectors <= hub->fd_limit;
 }
 
 static int check_own_budget(const struct hub *hub, const struct slot *slot, struct failure *failure)
 {
     uint64_t in_use = descriptors_in_use(hub);
 
-    if (slot || seats_vacant(&hub->seats) ? in_use + 1 <= hub->fd_limit
+    if (slot || seats_vacant(&hub->seats) ? in_use + descriptors_per_peer(hub) <= hub->fd_limit
                                           : has_descriptors_for_seat(hub))
         return 0;
     return failure_set(failure, EMFILE,
                        "the server has %llu of its %llu descriptors in use and a peer takes %u: "
                        "raise its limit (ulimit -Hn, LimitNOFILE=)",
                        (unsigned long long)in_use, (unsigned long long)hub->fd_limit,
-                       hub->n_vectors + 1);
+                       hub->n_vectors + descriptors_per_peer(hub));
 }
 
 /* Would the doorbells of so many seats fit in a peer's process, the newcomer's or another? */
 static int check_budget_of(const struct hub *hub, struct peer *peer, const char *whose,
                            uint64_t seats, struct failure *failure)
 {
-    uint64_t doorbells = seats * hub->n_vectors;
+    uint64_t doorbells = seats * hub->n_vectors + (hub->n_mailboxes ? 1 : 0);
 
     if (peer_can_hold(peer, doorbells))
         return 0;
@@ -175,6 +182,14 @@ static int make_seat(struct hub *hub, struct seat **out)
     return r;
 }
 
+/* Whether a vacant seat is to be preferred to a new one. */
+static bool must_use_again(const struct hub *hub)
+{
+    bool is_short = hub->n_mailboxes ? !hub->seats.n_free : hub_is_short_of_ids(hub);
+
+    return is_short || !has_descriptors_for_seat(hub);
+}
+
 int admission_seat(struct hub *hub, struct slot *slot, struct seat **out, struct failure *failure)
 {
     int r;
@@ -189,11 +204,14 @@ int admission_seat(struct hub *hub, struct slot *slot, struct seat **out, struct
                       : failure_set(failure, -r, "cannot make the doorbells of slot %s: %s",
                                     slot->name, strerror(-r));
     }
-    *out = hub_is_short_of_ids(hub) || !has_descriptors_for_seat(hub) ? seats_vacant(&hub->seats)
-                                                                      : NULL;
+    *out = must_use_again(hub) ? seats_vacant(&hub->seats) : NULL;
     if (*out)
         return 0;
     r = make_seat(hub, out);
+    if (r == -ENOSPC && hub->n_mailboxes)
+        return failure_set(failure, ENOSPC,
+                           "there are mailboxes for %u peers, and all are taken: raise --mailboxes",
+                           hub->n_mailboxes);
     if (r == -ENOSPC)
         return failure_set(failure, ENOSPC, "no peer ID is left");
     if (r < 0)
@@ -208,7 +226,18 @@ static void silence(const struct seat *seat)
         doorbell_clear(seat->doorbells[i]);
 }
 
-int admission_peer(struct hub *hub, int sock, const struct credentials *who,
+/* The daemon's doorbell for this peer alone, on the way into the store. */
+static int make_bell(struct hub *hub, struct peer *newcomer, unsigned serial)
+{
+    if (!hub->n_mailboxes)
+        return 0;
+    newcomer->bell = doorbell_new();
+    if (newcomer->bell < 0 || !hub->store)
+        return newcomer->bell < 0 ? newcomer->bell : 0;
+    return store_bell(hub->store, serial, newcomer->bell);
+}
+
+int admission_peer(struct hub *hub, int sock, unsigned serial, const struct credentials *who,
                    const struct seat *seat, struct peer **out, struct failure *failure)
 {
     struct peer *newcomer;
@@ -222,6 +251,8 @@ int admission_peer(struct hub *hub, int sock, const struct credentials *who,
     if (r < 0)
         return failure_set(failure, -r, "cannot watch its socket: %s", strerror(-r));
     r = check_budget_of(hub, newcomer, "its", hub->n_peers + 1u, failure);
+    if (r == 0 && (r = make_bell(hub, newcomer, serial)) < 0)
+        failure_set(failure, -r, "cannot make its doorbell for the server: %s", strerror(-r));
     if (r < 0) {
         newcomer->sock = -1; /* still the caller's: it has to be told */
         peer_free(newcomer);

@@ -43,6 +43,7 @@ int admission_seat(struct hub *hub, struct slot *slot, struct seat **out, struct
  * admission_peer() - make the peer, and room for its ID in everybody's tables
  * @hub:     the hub
  * @sock:    its socket, owned by the peer on success
+ * @serial:  number of the socket in the store
  * @who:     who it is
  * @seat:    where it will sit
  * @out:     the peer
@@ -50,7 +51,7 @@ int admission_seat(struct hub *hub, struct slot *slot, struct seat **out, struct
  *
  * Return: 0 or a negative errno.
  */
-int admission_peer(struct hub *hub, int sock, const struct credentials *who,
+int admission_peer(struct hub *hub, int sock, unsigned serial, const struct credentials *who,
                    const struct seat *seat, struct peer **out, struct failure *failure);
 
 /**

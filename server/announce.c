@@ -11,7 +11,13 @@
 #include "server/batch.h"
 #include "server/state.h"
 
-enum { GREETING_MESSAGES = 3 }; /* version, ID, memory; the seats follow */
+enum { GREETING_MAX = 4, QEMU_WAITS_FOR = 3 };
+
+/* Version, ID, memory, and the daemon where it is a peer; the seats follow. */
+static unsigned greeting_length(const struct announce *announce)
+{
+    return announce->handout.daemon < 0 ? GREETING_MAX - 1 : GREETING_MAX;
+}
 
 static void remember(const struct announce *announce)
 {
@@ -25,10 +31,10 @@ static void remember(const struct announce *announce)
 }
 
 void announce_start(struct announce *announce, const struct seats *seats, const struct seat *own,
-                    int memory_fd)
+                    const struct announce_handout *handout)
 {
     announce->own = own;
-    announce->memory_fd = memory_fd;
+    announce->handout = *handout;
     announce->cursor = (struct announce_cursor){.next = seats->first};
     remember(announce);
 }
@@ -41,11 +47,12 @@ void announce_remember(struct announce *announce, struct state_peer *record)
 }
 
 int announce_restore(struct announce *announce, struct state_peer *record, struct seats *seats,
-                     const struct seat *own, int memory_fd)
+                     const struct seat *own, const struct announce_handout *handout)
 {
     const struct seat *current = NULL;
 
-    if (record->greeted > GREETING_MESSAGES || record->current >= STATE_IDS)
+    announce->handout = *handout;
+    if (record->greeted > greeting_length(announce) || record->current >= STATE_IDS)
         return -EPROTO;
     if (record->current >= 0) {
         current = seats->by_id[record->current];
@@ -54,7 +61,6 @@ int announce_restore(struct announce *announce, struct state_peer *record, struc
     }
     announce_remember(announce, record);
     announce->own = own;
-    announce->memory_fd = memory_fd;
     /* The first seat is as good as the one it was at: who was told is passed over. */
     announce->cursor = (struct announce_cursor){.greeted = record->greeted,
                                                 .next = seats->first,
@@ -157,10 +163,13 @@ static const struct seat *next_news(const struct announce *announce, const struc
 static void next_greeting(const struct announce *announce, unsigned step,
                           struct announcement *message)
 {
-    const int64_t values[GREETING_MESSAGES] = {WIRE_VERSION, announce->own->id, WIRE_MEMORY};
+    const struct announce_handout *handout = &announce->handout;
+    const int64_t values[GREETING_MAX] = {WIRE_VERSION, announce->own->id, WIRE_MEMORY,
+                                          handout->daemon};
+    const int fds[GREETING_MAX] = {-1, -1, handout->memory, handout->bell};
 
     message->value = values[step];
-    message->fd = values[step] == WIRE_MEMORY ? announce->memory_fd : -1;
+    message->fd = fds[step];
 }
 
 bool announce_next(const struct announce *announce, struct announce_cursor *cursor,
@@ -169,7 +178,7 @@ bool announce_next(const struct announce *announce, struct announce_cursor *curs
     int leave = -1;
 
     message->begins = message->ends = -1;
-    if (cursor->greeted < GREETING_MESSAGES) {
+    if (cursor->greeted < greeting_length(announce)) {
         next_greeting(announce, cursor->greeted++, message);
         return true;
     }
@@ -197,14 +206,14 @@ bool announce_next(const struct announce *announce, struct announce_cursor *curs
 
 bool announce_in_greeting(const struct announce *announce)
 {
-    return announce->cursor.greeted < GREETING_MESSAGES;
+    return announce->cursor.greeted < QEMU_WAITS_FOR;
 }
 
 bool announce_pending(const struct announce *announce)
 {
     const struct announce_cursor *cursor = &announce->cursor;
 
-    return cursor->greeted < GREETING_MESSAGES || cursor->current || announce->n_leaves ||
+    return cursor->greeted < greeting_length(announce) || cursor->current || announce->n_leaves ||
            next_news(announce, cursor->next);
 }
 
@@ -222,7 +231,7 @@ uint64_t announce_backlog(const struct announce *announce)
 {
     const struct announce_cursor *cursor = &announce->cursor;
     const struct seat *seat = next_news(announce, cursor->next);
-    uint64_t messages = GREETING_MESSAGES - cursor->greeted + announce->n_leaves;
+    uint64_t messages = greeting_length(announce) - cursor->greeted + announce->n_leaves;
 
     if (cursor->current)
         messages += cursor->current->n_vectors - cursor->vector;

@@ -26,8 +26,20 @@ struct batch_effect;
 struct state_peer;
 
 /**
+ * struct announce_handout - what a greeting gives, before it tells of the peers
+ * @memory: descriptor of the shared memory; not owned
+ * @daemon: ID by which the daemon is a peer, -1 if it is none
+ * @bell:   doorbell by which this peer and no other rings the daemon; not owned
+ */
+struct announce_handout {
+    int memory;
+    int daemon;
+    int bell;
+};
+
+/**
  * struct announce_cursor - a place in what has to be told
- * @greeted: messages of the greeting that are out: version, ID, memory
+ * @greeted: messages of the greeting that are out: version, ID, memory, the daemon's doorbell
  * @next:    first seat in joining order that was not looked at; NULL at the end of the list
  * @current: seat whose vectors are just being told, NULL between two
  * @vector:  next vector of @current
@@ -43,7 +55,7 @@ struct announce_cursor {
 /**
  * struct announce - what one peer was told
  * @own:       the peer's own seat
- * @memory_fd: descriptor of the shared memory; not owned
+ * @handout:   what its greeting gives
  * @cursor:    how far it was told
  * @told:      IDs that it was told of while connected, with those that have left since
  * @leaves:    those of them whose leave it has not been told
@@ -54,7 +66,7 @@ struct announce_cursor {
  */
 struct announce {
     const struct seat *own;
-    int memory_fd;
+    struct announce_handout handout;
     struct announce_cursor cursor;
     struct idset told, leaves;
     struct state_peer *record;
@@ -79,10 +91,10 @@ struct announcement {
  * @announce:  zero-initialized, with room reserved for all seats (announce_reserve())
  * @seats:     the truth; @own is the last in its order
  * @own:       the peer's own seat
- * @memory_fd: descriptor of the shared memory; stays the caller's
+ * @handout:   what the greeting gives; the descriptors stay the caller's
  */
 void announce_start(struct announce *announce, const struct seats *seats, const struct seat *own,
-                    int memory_fd);
+                    const struct announce_handout *handout);
 
 /**
  * announce_remember() - keep what the peer was told in its record
@@ -97,12 +109,12 @@ void announce_remember(struct announce *announce, struct state_peer *record);
  * @record:    as another process left it
  * @seats:     all restored and in order; is told what the peer was told
  * @own:       the peer's seat
- * @memory_fd: descriptor of the shared memory
+ * @handout:   what the greeting gives
  *
  * Return: 0, or -EPROTO when the record cannot be true.
  */
 int announce_restore(struct announce *announce, struct state_peer *record, struct seats *seats,
-                     const struct seat *own, int memory_fd);
+                     const struct seat *own, const struct announce_handout *handout);
 
 /**
  * announce_effect() - what a message changes in the peer's record, for a batch to remember

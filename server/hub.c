@@ -79,6 +79,9 @@ int hub_new(const struct hub_setup *setup, struct hub **out, struct failure *fai
     hub->base = setup->base;
     hub->access = setup->access;
     hub->n_vectors = setup->n_vectors;
+    hub->n_mailboxes = setup->n_mailboxes;
+    if (hub->n_mailboxes)
+        seats_set_limit(&hub->seats, hub->n_mailboxes);
     hub->memory_fd = setup->memory_fd;
     hub->slots = setup->slots;
     hub->n_slots = setup->n_slots;
@@ -204,7 +207,8 @@ void hub_sweep(struct hub *hub)
 
 static bool leave_is_withheld(const struct hub *hub, const struct seat *seat)
 {
-    return seat->pinned || hub->access->withhold_leaves || hub_is_short_of_ids(hub);
+    return seat->pinned || hub->n_mailboxes || hub->access->withhold_leaves ||
+           hub_is_short_of_ids(hub);
 }
 
 bool hub_is_short_of_ids(const struct hub *hub)
@@ -266,6 +270,8 @@ void hub_drop(struct hub *hub, struct peer *peer, const char *why)
         peer->slot->holder = NULL;
     if (hub->store)
         store_forget_socket(hub->store, peer->serial);
+    if (hub->store && peer->bell >= 0)
+        store_forget_bell(hub->store, peer->serial);
     announce_deinit(&peer->announce, &hub->seats);
     peer_free(peer);
     seats_vacate(&hub->seats, seat);
@@ -285,6 +291,9 @@ static void list_sockets(const struct peer_list *list, FILE *out)
          peer = peer->state == PEER_ARRIVING ? TAILQ_NEXT(peer, turn) : TAILQ_NEXT(peer, all)) {
         store_name_socket(name, peer->serial);
         fprintf(out, "%d %s\n", peer->sock, name);
+        store_name_bell(name, peer->serial);
+        if (peer->bell >= 0)
+            fprintf(out, "%d %s\n", peer->bell, name);
     }
 }
 
@@ -314,6 +323,7 @@ void hub_add(struct hub *hub, struct peer *peer)
 /* Everything that can fail was done, and is stored: from here on the peer is there. */
 static void join(struct hub *hub, struct peer *newcomer)
 {
+    const struct announce_handout handout = peer_handout(newcomer);
     struct seat *seat = newcomer->seat;
     struct peer *peer;
 
@@ -322,7 +332,7 @@ static void join(struct hub *hub, struct peer *newcomer)
     seats_occupy(&hub->seats, seat);
     TAILQ_FOREACH (peer, &hub->peers, all)
         announce_joined(&peer->announce, seat);
-    announce_start(&newcomer->announce, &hub->seats, seat, hub->memory_fd);
+    announce_start(&newcomer->announce, &hub->seats, seat, &handout);
     TAILQ_INSERT_TAIL(&hub->peers, newcomer, all);
     log_movement(hub, newcomer, "joined", NULL);
     witness_peer(hub, INCIDENT_JOINED, newcomer, NULL);
@@ -399,7 +409,7 @@ void hub_admit(struct hub *hub, int sock, unsigned serial, struct slot *slot)
     if (r == 0)
         r = admission_seat(hub, slot, &seat, &failure);
     if (r == 0)
-        r = admission_peer(hub, sock, &who, seat, &newcomer, &failure);
+        r = admission_peer(hub, sock, serial, &who, seat, &newcomer, &failure);
     if (r != 0) {
         admission_refuse(hub, sock, serial, seat, &who, failure.text);
         return;

@@ -42,6 +42,7 @@ TAILQ_HEAD(peer_list, peer);
  * @store:     the manager that keeps descriptors for us, NULL if there is none; not owned
  * @trial:     only to find out whether the state can be restored: nothing happens to the peers
  * @n_vectors: doorbells of each peer
+ * @n_mailboxes: with channels, IDs are below this and the daemon has this one; else 0
  * @memory_fd: descriptor of the memory that peers are given; not owned
  * @slots:     pinned seats; not owned
  * @n_slots:   how many
@@ -71,7 +72,7 @@ struct hub {
     struct state *state;
     struct notify *store;
     bool trial;
-    unsigned n_vectors;
+    unsigned n_vectors, n_mailboxes;
     int memory_fd;
     struct slot *slots;
     size_t n_slots;
@@ -99,7 +100,7 @@ struct hub_setup {
     struct state *state;
     struct notify *store;
     bool trial;
-    unsigned n_vectors;
+    unsigned n_vectors, n_mailboxes;
     int memory_fd;
     struct slot *slots;
     size_t n_slots;

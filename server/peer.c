@@ -84,7 +84,7 @@ int peer_new(struct hub *hub, int sock, const struct credentials *who, struct pe
 
     if (!peer)
         return -ENOMEM;
-    *peer = (struct peer){.hub = hub, .sock = -1, .who = *who, .state = PEER_IDLE};
+    *peer = (struct peer){.hub = hub, .sock = -1, .bell = -1, .who = *who, .state = PEER_IDLE};
     peer->readable = event_new(hub->base, sock, EV_READ | EV_PERSIST, on_readable, peer);
     peer->writable = event_new(hub->base, sock, EV_WRITE, on_writable, peer);
     if (!peer->readable || !peer->writable || event_add(peer->readable, NULL) < 0) {
@@ -108,6 +108,17 @@ void peer_hang_up(const struct peer *peer)
     shutdown(peer->sock, SHUT_RDWR); /* close() alone leaves it open while the store holds it */
 }
 
+struct announce_handout peer_handout(const struct peer *peer)
+{
+    const struct hub *hub = peer->hub;
+
+    return (struct announce_handout){
+        .memory = hub->memory_fd,
+        .daemon = hub->n_mailboxes ? (int)hub->n_mailboxes : -1,
+        .bell = peer->bell,
+    };
+}
+
 struct peer *peer_free(struct peer *peer)
 {
     if (!peer)
@@ -117,6 +128,7 @@ struct peer *peer_free(struct peer *peer)
     if (peer->writable)
         event_free(peer->writable);
     close_fd(peer->sock);
+    close_fd(peer->bell);
     free(peer);
     return NULL;
 }

@@ -41,6 +41,7 @@ enum peer_state {
  * @seat:       where it sits; owned by the hub's seats
  * @slot:       the slot that the seat belongs to, NULL for none
  * @serial:     number of its socket in the store
+ * @bell:       doorbell by which it rings the daemon, owned, made for it alone; -1 for none
  * @announce:   what it was told
  * @state:      see enum peer_state
  * @awaited:    PEER_ARRIVING: the barrier that is under way covers it
@@ -58,6 +59,7 @@ struct peer {
     struct seat *seat;
     struct slot *slot;
     unsigned serial;
+    int bell;
     struct announce announce;
     enum peer_state state;
     bool awaited;
@@ -84,6 +86,9 @@ int peer_new(struct hub *hub, int sock, const struct credentials *who, struct pe
  * One who waits for the rest of its greeting is told -2: a QEMU that sees only the end would spin.
  */
 void peer_hang_up(const struct peer *peer);
+
+/** peer_handout() - what the peer's greeting gives */
+struct announce_handout peer_handout(const struct peer *peer);
 
 /** peer_free() - forget a peer that is in no list. Takes NULL, returns NULL. */
 struct peer *peer_free(struct peer *peer);

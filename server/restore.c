@@ -135,6 +135,15 @@ static void hang_up(const struct hub *hub, int sock)
         shutdown(sock, SHUT_RDWR);
 }
 
+/* What is stored for a peer that is no more. */
+static void forget_peer(const struct hub *hub, unsigned serial)
+{
+    if (hub->store)
+        store_forget_socket(hub->store, serial);
+    if (hub->store && hub->n_mailboxes)
+        store_forget_bell(hub->store, serial);
+}
+
 /* Whoever sat in a seat that is given up was greeted, and must not come back as a newcomer. */
 static void give_up_peer(struct hub *hub, struct inherited *inherited, unsigned id)
 {
@@ -149,8 +158,7 @@ static void give_up_peer(struct hub *hub, struct inherited *inherited, unsigned 
     if (sock >= 0 && is_peer_socket(sock, record->pid))
         hang_up(hub, sock);
     close_fd(sock);
-    if (hub->store)
-        store_forget_socket(hub->store, record->serial);
+    forget_peer(hub, record->serial);
 }
 
 /* Ends what remove_seat() had begun, on the records: all who were told have to hear of the leave.
@@ -180,10 +188,22 @@ static void finish_leaving(struct hub *hub, struct inherited *inherited)
     }
 }
 
+/* The doorbell by which a peer rings the daemon. Return: a descriptor, or -1 if it is lost. */
+static int take_bell(struct inherited *inherited, unsigned serial)
+{
+    _cleanup_close_ int bell = -1;
+    char name[STORE_NAME_SIZE];
+
+    store_name_bell(name, serial);
+    bell = inherited_take(inherited, name);
+    return bell >= 0 && is_doorbell(bell) ? steal_fd(&bell) : -1;
+}
+
 static int restore_peer(struct hub *hub, struct inherited *inherited, struct seat *seat)
 {
     struct state_peer *record = &hub->state->file->peers[seat->id];
-    _cleanup_close_ int sock = -1;
+    _cleanup_close_ int sock = -1, bell = -1;
+    struct announce_handout handout;
     struct credentials who;
     struct peer *peer;
     char name[STORE_NAME_SIZE];
@@ -192,27 +212,34 @@ static int restore_peer(struct hub *hub, struct inherited *inherited, struct sea
     store_name_socket(name, record->serial);
     sock = inherited_take(inherited, name);
     if (sock < 0 || !is_peer_socket(sock, record->pid) || credentials_read(sock, &who) < 0) {
-        if (hub->store)
-            store_forget_socket(hub->store, record->serial);
+        forget_peer(hub, record->serial);
+        return -ENOENT;
+    }
+    bell = hub->n_mailboxes ? take_bell(inherited, record->serial) : -1;
+    if (hub->n_mailboxes && bell < 0) {
+        hang_up(hub, sock); /* it could ask for nothing any more */
+        forget_peer(hub, record->serial);
         return -ENOENT;
     }
     r = peer_new(hub, sock, &who, &peer);
     if (r < 0)
         return r;
     steal_fd(&sock);
+    peer->bell = steal_fd(&bell);
     peer->seat = seat;
     peer->serial = record->serial;
     peer->fd_base = record->fd_base;
     peer->joined = record->joined;
     hub_add(hub, peer);
-    r = announce_restore(&peer->announce, record, &hub->seats, seat, hub->memory_fd);
+    handout = peer_handout(peer);
+    r = announce_restore(&peer->announce, record, &hub->seats, seat, &handout);
     if (r < 0) {
         /* Start over as if nothing was told would lie: it is dropped as soon as that is allowed. */
         log_error("what peer %u was told makes no sense: it is given up", seat->id);
         record->current = -1;
         record->greeted = 0;
         hang_up(hub, peer->sock);
-        r = announce_restore(&peer->announce, record, &hub->seats, seat, hub->memory_fd);
+        r = announce_restore(&peer->announce, record, &hub->seats, seat, &handout);
     }
     return r;
 }
@@ -226,7 +253,7 @@ static int restore_peers(struct hub *hub, struct inherited *inherited)
             continue;
         r = restore_peer(hub, inherited, seat);
         if (r == -ENOENT) {
-            log_warning("the socket of peer %u did not come back: it has left", seat->id);
+            log_warning("what belongs to peer %u did not come back: it has left", seat->id);
             seats_vacate(&hub->seats, seat);
         } else if (r < 0) {
             return r;
@@ -255,13 +282,19 @@ static void restore_slots(struct hub *hub)
     }
 }
 
-/* Doorbells of seats that are no more. Other names are not ours to judge. */
-static void drop_orphans(struct hub *hub, struct inherited *inherited)
+/*
+ * Doorbells of seats that are no more or, with the letter of their names in front, those by which
+ * lost peers rang us. Other names are not ours to judge.
+ */
+static void drop_orphans(struct hub *hub, struct inherited *inherited, const char *letter)
 {
+    const size_t start = strlen(letter);
+
     for (size_t i = 0; i < inherited->n_items; i++) {
         struct inherited_item *item = &inherited->items[i];
 
-        if (item->fd < 0 || strspn(item->name, "0123456789abcdef") != STORE_NAME_SIZE - 1)
+        if (item->fd < 0 || strncmp(item->name, letter, start) != 0 ||
+            strspn(item->name + start, "0123456789abcdef") != STORE_NAME_SIZE - 1 - start)
             continue;
         log_debug("nobody's doorbell %s is dropped", item->name);
         if (hub->store)
@@ -278,8 +311,9 @@ int restore_hub(struct hub *hub, struct inherited *inherited, struct failure *fa
     r = restore_seats(hub, inherited);
     if (r == 0) {
         finish_leaving(hub, inherited);
-        drop_orphans(hub, inherited); /* before new seats are stored under the same names */
+        drop_orphans(hub, inherited, ""); /* before new ones are stored under the same names */
         r = restore_peers(hub, inherited);
+        drop_orphans(hub, inherited, "p");
     }
     if (r < 0)
         return failure_set(failure, -r, "cannot restore the peers: %s", strerror(-r));

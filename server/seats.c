@@ -18,7 +18,7 @@ enum { N_IDS = WIRE_ID_MAX + 1 };
 
 int seats_init(struct seats *seats)
 {
-    *seats = (struct seats){.n_free = N_IDS};
+    *seats = (struct seats){.limit = N_IDS, .n_free = N_IDS};
     /* Large and sparse: calloc() maps zero pages, and only those that are used take memory. */
     seats->by_id = calloc(N_IDS, sizeof(seats->by_id[0]));
     seats->told = calloc(N_IDS, sizeof(seats->told[0]));
@@ -26,6 +26,11 @@ int seats_init(struct seats *seats)
         return 0;
     seats_deinit(seats);
     return -ENOMEM;
+}
+
+void seats_set_limit(struct seats *seats, unsigned limit)
+{
+    seats->limit = seats->n_free = limit;
 }
 
 static void seat_free(struct seat *seat)
@@ -107,8 +112,8 @@ int seats_add(struct seats *seats, int id, unsigned n_vectors, struct seat **out
     int r;
 
     if (id < 0)
-        id = idset_first_gap(&seats->taken, N_IDS);
-    if (id < 0)
+        id = idset_first_gap(&seats->taken, seats->limit);
+    if (id < 0 || (unsigned)id >= seats->limit)
         return -ENOSPC;
     if (idset_has(&seats->taken, (unsigned)id))
         return -EEXIST;

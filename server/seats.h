@@ -50,7 +50,8 @@ struct seat {
  * @by_id:     WIRE_ID_MAX + 1 pointers; NULL where there is no seat
  * @told:      for each ID, how many connected peers were ever told of it
  * @taken:     IDs that are seats or that somebody was told of: not free
- * @n_free:    how many IDs are free
+ * @limit:     IDs are below this
+ * @n_free:    how many of them are free
  * @n_seats:   how many seats there are
  * @n_vacant:  how many of them are free for anybody: neither claimed, occupied nor pinned
  * @records:   where every change is remembered (state.h), by ID; NULL for nowhere
@@ -61,7 +62,7 @@ struct seats {
     struct seat **by_id;
     uint32_t *told;
     struct idset taken;
-    unsigned n_free, n_seats, n_vacant;
+    unsigned limit, n_free, n_seats, n_vacant;
     struct state_seat *records;
     uint64_t *order;
 };
@@ -73,6 +74,9 @@ struct seats {
  */
 int seats_init(struct seats *seats);
 
+/** seats_set_limit() - IDs have to be below @limit; before there is any seat */
+void seats_set_limit(struct seats *seats, unsigned limit);
+
 /** seats_deinit() - close all doorbells and forget all seats. */
 void seats_deinit(struct seats *seats);
 
@@ -83,8 +87,8 @@ void seats_deinit(struct seats *seats);
  * @n_vectors: doorbells to make, 1..WIRE_VECTORS_MAX
  * @out:       the seat; owned by @seats
  *
- * Return: 0, -ENOSPC when no ID is free, -EEXIST when @id is taken, -ENOMEM, or what eventfd(2)
- * says (-EMFILE, -ENFILE).
+ * Return: 0, -ENOSPC when no ID is free or @id is beyond them, -EEXIST when @id is taken, -ENOMEM,
+ * or what eventfd(2) says (-EMFILE, -ENFILE).
  */
 int seats_add(struct seats *seats, int id, unsigned n_vectors, struct seat **out);
 

@@ -56,3 +56,19 @@ void store_forget_socket(struct notify *notify, unsigned serial)
     store_name_socket(name, serial);
     forget(notify, name);
 }
+
+int store_bell(struct notify *notify, unsigned serial, int bell)
+{
+    char name[STORE_NAME_SIZE];
+
+    store_name_bell(name, serial);
+    return notify_store(notify, name, bell);
+}
+
+void store_forget_bell(struct notify *notify, unsigned serial)
+{
+    char name[STORE_NAME_SIZE];
+
+    store_name_bell(name, serial);
+    forget(notify, name);
+}

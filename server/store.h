@@ -6,6 +6,7 @@
  *   state     the state memfd (state.h)         memory    the shared memory
  *   lNNNNN    own listening socket: 0, or       sXXXXXX   a peer's socket, by serial number
  *             the ID of its slot plus 1         IIIIVVV   doorbell: peer ID, vector
+ *   pXXXXXX   private doorbell of the peer whose socket has this number
  *
  * They come back in no order, and the names are all that tells them apart. $LISTEN_FDNAMES cannot
  * be longer than one argument of execve(2), 128 KiB: hence the short names, and STORE_MAX.
@@ -36,6 +37,12 @@ static inline void store_name_socket(char name[STORE_NAME_SIZE], unsigned serial
     snprintf(name, STORE_NAME_SIZE, "s%06x", serial & STORE_SERIAL_MAX);
 }
 
+/** store_name_bell() - the name of the doorbell by which one peer rings the daemon */
+static inline void store_name_bell(char name[STORE_NAME_SIZE], unsigned serial)
+{
+    snprintf(name, STORE_NAME_SIZE, "p%06x", serial & STORE_SERIAL_MAX);
+}
+
 /** store_name_doorbell() - the name of one doorbell of a seat */
 static inline void store_name_doorbell(char name[STORE_NAME_SIZE], unsigned id, unsigned vector)
 {
@@ -63,7 +70,13 @@ void store_forget_seat(struct notify *notify, unsigned id, unsigned n_vectors);
 /** store_socket() - store a peer's socket. Return: 0 or -ENOMEM. */
 int store_socket(struct notify *notify, unsigned serial, int sock);
 
+/** store_bell() - store the doorbell by which a peer rings the daemon. Return: 0 or -ENOMEM. */
+int store_bell(struct notify *notify, unsigned serial, int bell);
+
 /** store_forget_socket() - drop a peer's socket from the store */
 void store_forget_socket(struct notify *notify, unsigned serial);
+
+/** store_forget_bell() - drop the doorbell by which a peer rang the daemon from the store */
+void store_forget_bell(struct notify *notify, unsigned serial);
 
 #endif

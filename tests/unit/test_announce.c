@@ -22,8 +22,32 @@ enum {
     SLOT_ID = 2,
     OTHER_SLOT_ID = 7,
     MEMORY_FD = 1000000, /* never sent: only its number is looked at */
-    GREETING = 3,
+    BELL_FD,
+    DAEMON = 5000,
+    GREETING_MAX = 4,
 };
+
+/* Everything is tried twice: the daemon is no peer, and it is one. */
+static const struct announce_handout handouts[] = {{MEMORY_FD, -1, -1},
+                                                   {MEMORY_FD, DAEMON, BELL_FD}};
+static const struct announce_handout *handout;
+static unsigned greeting_messages;
+
+static int without_daemon(void **state)
+{
+    (void)state;
+    handout = &handouts[0];
+    greeting_messages = GREETING_MAX - 1;
+    return 0;
+}
+
+static int with_daemon(void **state)
+{
+    (void)state;
+    handout = &handouts[1];
+    greeting_messages = GREETING_MAX;
+    return 0;
+}
 
 /* The truth about one ID. */
 struct place {
@@ -69,10 +93,11 @@ static void world_start(struct world *world)
 
 static void hear_greeting(const struct ear *ear, const struct announcement *message)
 {
-    const int64_t values[GREETING] = {WIRE_VERSION, ear->own->id, WIRE_MEMORY};
+    const int64_t values[GREETING_MAX] = {WIRE_VERSION, ear->own->id, WIRE_MEMORY, DAEMON};
+    const int fds[GREETING_MAX] = {-1, -1, MEMORY_FD, BELL_FD};
 
     assert_true(message->value == values[ear->n_heard]);
-    assert_int_equal(message->value == WIRE_MEMORY ? MEMORY_FD : -1, message->fd);
+    assert_int_equal(fds[ear->n_heard], message->fd);
     assert_int_equal(-1, message->begins);
     assert_int_equal(-1, message->ends);
 }
@@ -115,7 +140,7 @@ static void hear(const struct world *world, struct ear *ear, const struct announ
     unsigned id = (unsigned)message->value;
     const struct place *place;
 
-    if (ear->n_heard < GREETING) {
+    if (ear->n_heard < greeting_messages) {
         hear_greeting(ear, message);
         ear->n_heard++;
         return;
@@ -162,7 +187,7 @@ static void check(const struct world *world)
         struct announce_cursor cursor = ear->announce.cursor;
         struct announcement message;
         unsigned holds = 0;
-        uint64_t backlog = GREETING - (ear->n_heard < GREETING ? ear->n_heard : GREETING);
+        uint64_t backlog = ear->n_heard < greeting_messages ? greeting_messages - ear->n_heard : 0;
 
         assert_int_equal(announce_next(&ear->announce, &cursor, &message),
                          announce_pending(&ear->announce));
@@ -177,6 +202,7 @@ static void check(const struct world *world)
         }
         assert_int_equal(backlog, announce_backlog(&ear->announce));
         assert_int_equal(holds, announce_holds(&ear->announce));
+        assert_int_equal(ear->n_heard < 3, announce_in_greeting(&ear->announce));
     }
     for (unsigned id = 0; id < IDS; id++)
         assert_int_equal(told[id], world->seats.told[id]);
@@ -218,7 +244,7 @@ static struct ear *join(struct world *world, struct seat *seat)
     seats_occupy(&world->seats, seat);
     for (unsigned i = 0; i < world->n_ears; i++)
         announce_joined(&world->ears[i]->announce, seat);
-    announce_start(&ear->announce, &world->seats, seat, MEMORY_FD);
+    announce_start(&ear->announce, &world->seats, seat, handout);
     ear->own = seat;
     ear->telling = -1;
     ear->joined = world->places[seat->id].joined = ++world->now;
@@ -348,7 +374,8 @@ static void world_end(struct world *world)
 /* The greeting of DESIGN's wire protocol, word for word. */
 static void greeting(void **state)
 {
-    static const int64_t expected[] = {WIRE_VERSION, 3, WIRE_MEMORY, 0, 0, 0, 1, 1, 1, 3, 3, 3};
+    static const int64_t expected[] = {
+        WIRE_VERSION, 3, WIRE_MEMORY, DAEMON, 0, 0, 0, 1, 1, 1, 3, 3, 3};
     struct world world;
     struct announce_cursor cursor;
     struct announcement message;
@@ -361,6 +388,8 @@ static void greeting(void **state)
     last = join_new(&world);
     cursor = last->announce.cursor;
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        if (expected[i] == DAEMON && greeting_messages < GREETING_MAX)
+            continue;
         assert_true(announce_next(&last->announce, &cursor, &message));
         assert_true(message.value == expected[i]);
         assert_int_equal(i < 2 ? 1 : 0, message.fd < 0);
@@ -523,7 +552,7 @@ static void act(struct world *world, unsigned which)
     else if (which == 7)
         tell(world, oldest, BATCH, VECTORS + 1);
     else
-        tell(world, newest, BATCH, GREETING + 1);
+        tell(world, newest, BATCH, greeting_messages + 1);
     check(world);
 }
 
@@ -562,5 +591,6 @@ int main(void)
         cmocka_unit_test(every_story),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("the daemon is no peer", tests, without_daemon, NULL) +
+           cmocka_run_group_tests_name("the daemon is a peer", tests, with_daemon, NULL);
 }

@@ -23,9 +23,15 @@ enum {
     CUTS = 12, /* ways to be killed while a batch is recorded */
     STEPS = 3000,
     MEMORY_FD = 1000000, /* never sent */
+    BELL_FD,
+    DAEMON = 5000,
 };
 
+static const struct announce_handout without_daemon = {MEMORY_FD, -1, -1};
+static const struct announce_handout with_daemon = {MEMORY_FD, DAEMON, BELL_FD};
+
 struct world {
+    const struct announce_handout *handout;
     struct seats seats;
     struct seat *seat[IDS]; /* NULL: nobody has that ID now */
     struct state_seat *records;
@@ -35,9 +41,9 @@ struct world {
     struct batch batch;
 };
 
-static void world_start(struct world *world)
+static void world_start(struct world *world, const struct announce_handout *handout)
 {
-    *world = (struct world){.order = 0};
+    *world = (struct world){.handout = handout};
     assert_int_equal(0, seats_init(&world->seats));
     world->records = calloc(STATE_IDS, sizeof(*world->records));
     world->record = calloc(1, sizeof(*world->record));
@@ -49,7 +55,7 @@ static void world_start(struct world *world)
     seats_claim(&world->seats, world->seat[OWN]);
     announce_remember(&world->announce, world->record);
     seats_occupy(&world->seats, world->seat[OWN]);
-    announce_start(&world->announce, &world->seats, world->seat[OWN], MEMORY_FD);
+    announce_start(&world->announce, &world->seats, world->seat[OWN], handout);
 }
 
 static void world_end(struct world *world)
@@ -164,7 +170,7 @@ static void same_messages(const struct world *world, const struct seats *seats,
         assert_int_equal(one.value, other.value);
         assert_int_equal(one.begins, other.begins);
         assert_int_equal(one.ends, other.ends);
-        if (one.fd == MEMORY_FD || one.fd < 0)
+        if (one.fd == MEMORY_FD || one.fd == BELL_FD || one.fd < 0)
             assert_int_equal(one.fd, other.fd);
         else
             assert_int_equal(vector_of(world->seats.by_id[one.value], one.fd),
@@ -181,7 +187,8 @@ static void carry_on(const struct world *world)
 
     record = *world->record;
     restore_seats(world, &seats);
-    assert_int_equal(0, announce_restore(&announce, &record, &seats, seats.by_id[OWN], MEMORY_FD));
+    assert_int_equal(
+        0, announce_restore(&announce, &record, &seats, seats.by_id[OWN], world->handout));
     same_messages(world, &seats, &announce);
     assert_int_equal(world->announce.n_leaves, announce.n_leaves);
     assert_int_equal(world->announce.n_known, announce.n_known);
@@ -197,13 +204,13 @@ static void test_killed_anywhere(void **unused)
     static struct world world;
 
     (void)unused;
-    world_start(&world);
+    world_start(&world, &without_daemon);
     for (unsigned step = 0; step < STEPS; step++) {
         unsigned id = 1 + random_below(&random, IDS - 1);
 
         if (step % 500 == 499) { /* a peer that hears everything from the beginning */
             world_end(&world);
-            world_start(&world);
+            world_start(&world, step / 500 % 2 ? &without_daemon : &with_daemon);
         }
         if (random_below(&random, 3) == 0)
             send_and_be_killed(&world, &random);
@@ -224,27 +231,33 @@ static void test_impossible_records(void **unused)
     struct state_peer *record;
 
     (void)unused;
-    world_start(&world);
+    world_start(&world, &without_daemon);
     record = calloc(1, sizeof(*record));
     assert_non_null(record);
     record->current = -1;
     record->greeted = 4;
-    assert_int_equal(-EPROTO,
-                     announce_restore(&announce, record, &world.seats, world.seat[OWN], 0));
+    assert_int_equal(-EPROTO, announce_restore(&announce, record, &world.seats, world.seat[OWN],
+                                               &without_daemon));
+    assert_int_equal(
+        0, announce_restore(&announce, record, &world.seats, world.seat[OWN], &with_daemon));
+    record->greeted = 5;
+    assert_int_equal(
+        -EPROTO, announce_restore(&announce, record, &world.seats, world.seat[OWN], &with_daemon));
     record->greeted = 3;
     record->current = 5; /* no such seat */
-    assert_int_equal(-EPROTO,
-                     announce_restore(&announce, record, &world.seats, world.seat[OWN], 0));
+    assert_int_equal(-EPROTO, announce_restore(&announce, record, &world.seats, world.seat[OWN],
+                                               &without_daemon));
     record->current = STATE_IDS;
-    assert_int_equal(-EPROTO,
-                     announce_restore(&announce, record, &world.seats, world.seat[OWN], 0));
+    assert_int_equal(-EPROTO, announce_restore(&announce, record, &world.seats, world.seat[OWN],
+                                               &without_daemon));
     record->current = OWN;
     record->vector = VECTORS;
-    assert_int_equal(-EPROTO,
-                     announce_restore(&announce, record, &world.seats, world.seat[OWN], 0));
+    assert_int_equal(-EPROTO, announce_restore(&announce, record, &world.seats, world.seat[OWN],
+                                               &without_daemon));
     record->vector = VECTORS - 1;
     record->told[STATE_WORDS - 1] = UINT64_C(1) << 63; /* any ID may have been told */
-    assert_int_equal(0, announce_restore(&announce, record, &world.seats, world.seat[OWN], 0));
+    assert_int_equal(
+        0, announce_restore(&announce, record, &world.seats, world.seat[OWN], &without_daemon));
     assert_int_equal(1, world.seats.told[WIRE_ID_MAX]);
     announce_deinit(&announce, &world.seats);
     free(record);
