@@ -222,12 +222,17 @@ void channels_left(struct channels *channels, unsigned peer)
 static void log_damage(struct channels *channels, const struct section_damage *damage,
                        const char *when)
 {
+    struct channels_event event;
     char what[80];
 
     if (!damage->blocks)
         return;
     channels->state->counters.repairs += damage->blocks;
     section_damage_describe(damage, what, sizeof(what));
+    event =
+        (struct channels_event){.kind = CHANNELS_DAMAGED, .blocks = damage->blocks, .what = what};
+    if (channels->setup.tell)
+        channels->setup.tell(channels->setup.context, &event);
     log_limited(&channels->damaged, LOG_WARNING,
                 "somebody wrote over the control section, found %s: %s; put back, with %u more "
                 "blocks",

@@ -5,8 +5,9 @@
  * The outside tells what happens: a peer joined, left, rang the daemon's doorbell, time has passed.
  * Here the request in the mailbox of who rang is carried out, offers and idle connections end when
  * their time is over, rings are moved by use (rebalance.h), and what others wrote over the section
- * is put back. The outside is told through one callback: ring that peer. Time is in milliseconds of
- * a clock that never goes back, not even when another process carries on (CLOCK_MONOTONIC).
+ * is put back. The outside is told through callbacks: ring that peer; this has happened. Time is in
+ * milliseconds of a clock that never goes back, not even when another process carries on
+ * (CLOCK_MONOTONIC).
  *
  * What must survive lies in records (channel_state.h), used in place. The rest is derived from
  * them: the free space, what each peer uses, and lists of each peer's connections.
@@ -31,8 +32,8 @@
  * others can carry on
  *
  * channels_left() comes before anybody else is given the same ID. Callbacks come from within
- * channels_start(), _joined(), _left(), _rung(), _tick() and channels_resize(); they must not call
- * back in here.
+ * channels_start(), _joined(), _left(), _rung(), _tick(), _close() and channels_resize(); they must
+ * not call back in here.
  */
 #ifndef IVSHMEM_CHANNELS_H
 #define IVSHMEM_CHANNELS_H
@@ -72,6 +73,41 @@ extern const struct channels_options channels_defaults;
 
 enum { CHANNELS_MAILBOXES_DEFAULT = 64, CHANNELS_DEFAULT = 256 };
 
+/** enum channels_event_kind - what can happen */
+enum channels_event_kind {
+    CHANNELS_OFFERED, /* a connection waits for its listener */
+    CHANNELS_OPENED,  /* it was accepted */
+    CHANNELS_REFUSED, /* it came to nothing, or was not even offered; @status says why */
+    CHANNELS_CLOSED,  /* it was open, and is not any more; @status says why */
+    CHANNELS_RESIZED, /* both ends have left the old place of a ring */
+    CHANNELS_DAMAGED, /* somebody had written over the section; it was put back */
+};
+
+/**
+ * struct channels_event - something that has happened
+ * @kind:      what
+ * @channel:   the ring of RESIZED, else that which names the connection; LAYOUT_CHANNEL_NONE of one
+ *             that was not offered
+ * @status:    of REFUSED and CLOSED: enum layout_status
+ * @connector: who connected, peer ID; of RESIZED: who sends in the ring
+ * @listener:  the other one, any number of one that was not offered
+ * @pid:       process of the connector, as it told
+ * @port:      that was connected to
+ * @size:      bytes of the ring
+ * @blocks:    of DAMAGED: how many blocks were hit
+ * @what:      of DAMAGED: which of them first, in words
+ */
+struct channels_event {
+    enum channels_event_kind kind;
+    unsigned channel;
+    unsigned status;
+    unsigned connector, listener;
+    uint32_t pid, port;
+    uint64_t size;
+    unsigned blocks;
+    const char *what;
+};
+
 /**
  * struct channels_setup - what the tables are made of
  * @region:      where the region is mapped, writable; not touched before channels_start(), so a
@@ -85,7 +121,8 @@ enum { CHANNELS_MAILBOXES_DEFAULT = 64, CHANNELS_DEFAULT = 256 };
  * @instance:    a number that no earlier section in this memory had, not 0: random, or the time
  * @options:     limits
  * @ring:        rings doorbell @vector of @peer; it is connected and has that vector
- * @context:     first argument of @ring
+ * @tell:        hears what happens; NULL if nobody does
+ * @context:     first argument of both
  */
 struct channels_setup {
     void *region;
@@ -96,6 +133,7 @@ struct channels_setup {
     uint64_t instance;
     struct channels_options options;
     void (*ring)(void *context, unsigned peer, unsigned vector);
+    void (*tell)(void *context, const struct channels_event *event);
     void *context;
 };
 
@@ -265,6 +303,17 @@ void channels_tick(struct channels *channels, int64_t now);
  * Return: a time, possibly in the past, or -1 for never.
  */
 int64_t channels_deadline(const struct channels *channels);
+
+/**
+ * channels_close() - end a connection as if its other end had closed it, for both of its ends
+ * @channels: the tables
+ * @channel:  any number
+ *
+ * The ends see LAYOUT_CLOSED, and have to say LAYOUT_CLOSE as always.
+ *
+ * Return: 0, or -ENOENT when there is no such channel, or it is closed already.
+ */
+int channels_close(struct channels *channels, unsigned channel);
 
 /**
  * struct channels_status - a channel, for who asks

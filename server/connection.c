@@ -6,6 +6,7 @@
 #include "server/connection.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 #include "server/channels.h"
@@ -183,6 +184,47 @@ static void ring_peer(struct channels *channels, unsigned peer)
         channels->setup.ring(channels->setup.context, peer, record->vector);
 }
 
+/* What a change of the ring that names a connection means to it. Return: false for nothing. */
+static bool understand(const struct layout_entry *old, const struct layout_entry *new,
+                       struct channels_event *event)
+{
+    const bool goes = new->state == LAYOUT_CLOSED || new->state == LAYOUT_FREE;
+
+    if (old->state == LAYOUT_FREE && new->state == LAYOUT_OFFERED)
+        event->kind = CHANNELS_OFFERED;
+    else if (old->state == LAYOUT_OFFERED && new->state == LAYOUT_OPEN)
+        event->kind = CHANNELS_OPENED;
+    else if (old->state == LAYOUT_OFFERED && goes)
+        event->kind = CHANNELS_REFUSED;
+    else if (old->state == LAYOUT_OPEN && goes)
+        event->kind = CHANNELS_CLOSED;
+    else
+        return false;
+    /* The end that connected and closes or goes while its offer waits leaves no status behind. */
+    event->status = new->state == LAYOUT_FREE ? LAYOUT_PEER_CLOSED : new->status;
+    return true;
+}
+
+static void tell(struct channels *channels, unsigned channel, const struct layout_entry *old)
+{
+    const struct layout_entry *new = &channels->state->rings[channel].entry;
+    const struct layout_entry *entry = new->state == LAYOUT_FREE ? old : new;
+    struct channels_event event = {.channel = channel,
+                                   .connector = entry->sender_vm,
+                                   .listener = entry->receiver_vm,
+                                   .pid = entry->sender_pid,
+                                   .port = entry->port,
+                                   .size = entry->buff_size};
+
+    if (!channels->setup.tell)
+        return;
+    if (new->state == LAYOUT_OPEN && old->ring_generation != new->ring_generation)
+        event.kind = CHANNELS_RESIZED;
+    else if (entry->first != channel || !understand(old, new, &event))
+        return;
+    channels->setup.tell(channels->setup.context, &event);
+}
+
 void connections_commit(struct channels *channels)
 {
     struct channel_state *state = channels->state;
@@ -210,6 +252,8 @@ void connections_commit(struct channels *channels)
         section_publish_reply(&channels->section, journal->peer[i]);
     for (unsigned i = 0; i < journal->n_peers; i++)
         ring_peer(channels, journal->peer[i]);
+    for (unsigned i = 0; i < journal->n_rings; i++)
+        tell(channels, journal->ring[i], &old[i]);
     channel_state_begin(state);
 }
 
@@ -278,6 +322,20 @@ void connections_refuse(struct channels *channels, unsigned peer, uint32_t port)
         connection_end(channels, channels->scratch[--count], CHANNEL_LISTENER, LAYOUT_REFUSED);
         connections_commit(channels);
     }
+}
+
+int channels_close(struct channels *channels, unsigned channel)
+{
+    unsigned first;
+
+    if (channel >= channels->state->n_channels || !idset_has(&channels->used, channel))
+        return -ENOENT;
+    first = channels->state->rings[channel].entry.first;
+    if (channels->state->rings[first].entry.state == LAYOUT_CLOSED)
+        return -ENOENT;
+    connection_end(channels, first, 0, LAYOUT_PEER_CLOSED);
+    connections_commit(channels);
+    return 0;
 }
 
 static bool same_use(const struct section_use *one, const struct section_use *other)

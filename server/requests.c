@@ -320,6 +320,23 @@ static enum layout_status carry_out(struct asked *asked)
     return operations[operation](asked);
 }
 
+/* Who connects and is told no at once has a connection that came to nothing. */
+static void tell_denied(const struct asked *asked, enum layout_status status)
+{
+    const struct layout_request *request = asked->request;
+    const struct channels_event event = {.kind = CHANNELS_REFUSED,
+                                         .channel = LAYOUT_CHANNEL_NONE,
+                                         .status = status,
+                                         .connector = asked->peer,
+                                         .listener = request->peer,
+                                         .pid = request->pid,
+                                         .port = request->port,
+                                         .size = request->size};
+
+    if (asked->channels->setup.tell && request->operation == LAYOUT_CONNECT)
+        asked->channels->setup.tell(asked->channels->setup.context, &event);
+}
+
 void requests_carry_out(struct channels *channels, unsigned peer,
                         const struct layout_request *request, int64_t now)
 {
@@ -339,6 +356,8 @@ void requests_carry_out(struct channels *channels, unsigned peer,
     asked.state->counters.requests++;
     asked.state->counters.answers[status]++;
     connections_commit(channels);
+    if (status != LAYOUT_OK)
+        tell_denied(&asked, status);
     if (status != LAYOUT_OK)
         log_limited(&channels->refused, LOG_DEBUG,
                     "peer %u: request %u (operation %u) is answered with %s", peer, request->number,
