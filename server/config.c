@@ -88,7 +88,7 @@ static const struct option_spec table[] = {
      set_bytes, AT(channels.bytes), OPTION_LIVE},
     {"channel-timeout", 0, "SECONDS", "how long an offer waits to be accepted [10]", set_seconds,
      AT(channels.timeout), OPTION_LIVE},
-    {"channel-interval", 0, "SECONDS", "between two looks at what was scribbled on or is busy [5]",
+    {"channel-interval", 0, "SECONDS", "between two looks at what was scribbled on or is busy [1]",
      set_seconds, AT(channels.interval), OPTION_LIVE},
 
     {"allow-uid", 0, "USER[,USER...]", "let only these users join, and those of --allow-gid",
@@ -136,7 +136,7 @@ static int set_defaults(struct config *config, struct failure *failure)
                    .reserve = true,
                    .numa_node = -1},
         .n_vectors = 1,
-        .channels = {.n_mailboxes = 64, .n_channels = 256, .timeout = 10, .interval = 5},
+        .channels = {.n_mailboxes = 64, .n_channels = 256, .timeout = 10, .interval = 1},
         .control_rights = {.mode = 0600, .owner = (uid_t)-1, .group = (gid_t)-1},
     };
     if (config->pid_file && config->socket && config->shm_name)

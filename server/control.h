@@ -38,6 +38,7 @@ TAILQ_HEAD(session_list, session);
  * @config: the configuration; its control_access may change between two events
  * @hub:    the peers
  * @region: the memory
+ * @clerk:  the channels, NULL where there are none
  * @inherited: a listening socket CONTROL_NAME in it is taken
  * @reexec: begins to execute the program again; control_reexec_decided() is called at its end
  * @argument: its first argument
@@ -47,6 +48,7 @@ struct control_setup {
     const struct config *config;
     struct hub *hub;
     const struct region *region;
+    struct clerk *clerk;
     struct inherited *inherited;
     int (*reexec)(void *argument, struct failure *failure);
     void *argument;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * See control_methods.h. Ring is in control_ring.c.
+ * See control_methods.h. Ring is in control_ring.c, Monitor in
+ * control_events.c, all about channels in control_channels.c.
  */
 #include "server/control_methods.h"
 
@@ -16,9 +17,16 @@
 #define SERVICE "org.varlink.service."
 #define OURS    "io.ivshmem.Server."
 
-static void add_name(cJSON *object, const char *name, const char *value)
+void control_add_name(cJSON *object, const char *name, const char *value)
 {
     cJSON_AddItemToObject(object, name, cJSON_CreateStringReference(value));
+}
+
+void control_add_process(cJSON *object, const struct credentials *who)
+{
+    varlink_add_integer(object, "pid", (uint64_t)who->pid);
+    varlink_add_integer(object, "uid", who->uid);
+    varlink_add_text(object, "command", who->command);
 }
 
 static void error_about(struct session *session, const char *error, const char *name,
@@ -51,10 +59,10 @@ static void get_info(struct control *control, struct session *session, const cJS
 
     (void)control;
     (void)parameters;
-    add_name(reply, "vendor", "ivshmem");
-    add_name(reply, "product", "ivshmem-server");
-    add_name(reply, "version", PACKAGE_VERSION);
-    add_name(reply, "url", "man:ivshmem-control(7)");
+    control_add_name(reply, "vendor", "ivshmem");
+    control_add_name(reply, "product", "ivshmem-server");
+    control_add_name(reply, "version", PACKAGE_VERSION);
+    control_add_name(reply, "url", "man:ivshmem-control(7)");
     interfaces = cJSON_AddArrayToObject(reply, "interfaces");
     for (const struct control_interface *each = control_interfaces; each->name; each++)
         cJSON_AddItemToArray(interfaces, cJSON_CreateStringReference(each->name));
@@ -87,7 +95,7 @@ static void get_description(struct control *control, struct session *session,
         return;
     }
     reply = cJSON_CreateObject();
-    add_name(reply, "description", found->text);
+    control_add_name(reply, "description", found->text);
     session_reply(session, reply);
 }
 
@@ -116,7 +124,7 @@ static void add_region(cJSON *reply, const struct control_setup *setup)
     const struct region_setup *asked = &setup->config->region;
     cJSON *region = cJSON_AddObjectToObject(reply, "region");
 
-    add_name(region, "kind", kinds[setup->region->kind]);
+    control_add_name(region, "kind", kinds[setup->region->kind]);
     if (setup->region->kind == REGION_NAMED)
         varlink_add_text(region, "name", asked->name);
     if (setup->region->kind == REGION_DIRECTORY)
@@ -148,7 +156,7 @@ static void status(struct control *control, struct session *session, const cJSON
 
     (void)parameters;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    add_name(reply, "version", PACKAGE_VERSION);
+    control_add_name(reply, "version", PACKAGE_VERSION);
     varlink_add_integer(reply, "pid", (uint64_t)getpid());
     varlink_add_integer(reply, "uptime", (uint64_t)(now.tv_sec - control->started));
     add_path(reply, "socket", control, setup->config->socket, "");
@@ -158,17 +166,11 @@ static void status(struct control *control, struct session *session, const cJSON
     varlink_add_integer(reply, "peers", setup->hub->n_peers);
     varlink_add_integer(reply, "slots", setup->hub->n_slots);
     add_limits(reply, setup->hub);
+    control_add_channels(reply, setup->clerk);
     counters = cJSON_AddObjectToObject(reply, "counters");
     for (const struct counter_spec *each = witness_counters; each->name; each++)
         varlink_add_integer(counters, each->name, witness_counter(&setup->hub->witness, each));
     session_reply(session, reply);
-}
-
-static void add_process(cJSON *object, const struct credentials *who)
-{
-    varlink_add_integer(object, "pid", (uint64_t)who->pid);
-    varlink_add_integer(object, "uid", who->uid);
-    varlink_add_text(object, "command", who->command);
 }
 
 static void list_peers(struct control *control, struct session *session, const cJSON *parameters)
@@ -182,7 +184,7 @@ static void list_peers(struct control *control, struct session *session, const c
 
         varlink_add_integer(item, "id", peer->seat->id);
         varlink_add_text(item, "slot", peer->slot ? peer->slot->name : NULL);
-        add_process(item, &peer->who);
+        control_add_process(item, &peer->who);
         varlink_add_integer(item, "joined", (uint64_t)peer->joined);
         varlink_add_integer(item, "vectors", peer->seat->n_vectors);
         varlink_add_integer(item, "backlog", announce_backlog(&peer->announce));
@@ -242,7 +244,7 @@ void control_cannot_reexec(struct session *session, const char *reason)
 {
     cJSON *parameters = cJSON_CreateObject();
 
-    add_name(parameters, "reason", reason);
+    control_add_name(parameters, "reason", reason);
     session_error(session, OURS "CannotReexec", parameters);
 }
 
@@ -265,7 +267,7 @@ static void get_log_level(struct control *control, struct session *session, cons
 
     (void)control;
     (void)parameters;
-    add_name(reply, "level", log_level_name(log_level()));
+    control_add_name(reply, "level", log_level_name(log_level()));
     session_reply(session, reply);
 }
 
@@ -285,57 +287,6 @@ static void set_log_level(struct control *control, struct session *session, cons
     session_reply(session, NULL);
 }
 
-static uint64_t microseconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-static cJSON *new_event(const char *event)
-{
-    cJSON *parameters = cJSON_CreateObject();
-
-    add_name(parameters, "event", event);
-    varlink_add_integer(parameters, "time", microseconds());
-    return parameters;
-}
-
-/* The first event says that none is missed from here on. */
-static void monitor(struct control *control, struct session *session, const cJSON *parameters)
-{
-    _cleanup_free_ char *text = varlink_reply(new_event("ready"), true);
-
-    (void)control;
-    (void)parameters;
-    session_stream(session);
-    if (text)
-        session_send(session, text);
-}
-
-char *control_describe(const struct incident *incident)
-{
-    static const char *const names[] = {
-        [INCIDENT_JOINED] = "joined",
-        [INCIDENT_LEFT] = "left",
-        [INCIDENT_REFUSED] = "refused",
-        [INCIDENT_REPAIRED] = "repaired",
-    };
-    cJSON *event = new_event(names[incident->kind]);
-
-    if (incident->kind == INCIDENT_JOINED || incident->kind == INCIDENT_LEFT) {
-        varlink_add_integer(event, "peer", incident->peer);
-        varlink_add_text(event, "slot", incident->slot);
-    }
-    if (incident->who)
-        add_process(event, incident->who);
-    varlink_add_text(event, "reason", incident->why);
-    if (incident->kind == INCIDENT_REPAIRED)
-        varlink_add_integer(event, "size", incident->size);
-    return varlink_reply(event, true);
-}
-
 /* --- dispatch --- */
 
 const struct control_method control_methods[] = {
@@ -344,12 +295,15 @@ const struct control_method control_methods[] = {
     {OURS "Status", status, {NULL}, false},
     {OURS "ListPeers", list_peers, {NULL}, false},
     {OURS "ListSlots", list_slots, {NULL}, false},
+    {OURS "ListChannels", control_list_channels, {NULL}, false},
     {OURS "Ring", control_ring, {"peer", "vector"}, false},
     {OURS "Disconnect", disconnect, {"peer"}, false},
+    {OURS "Resize", control_resize, {"channel", "size"}, false},
+    {OURS "CloseChannel", control_close_channel, {"channel"}, false},
     {OURS "GetLogLevel", get_log_level, {NULL}, false},
     {OURS "SetLogLevel", set_log_level, {"level"}, false},
     {OURS "Reexec", reexec, {NULL}, false},
-    {OURS "Monitor", monitor, {NULL}, true},
+    {OURS "Monitor", control_monitor, {NULL}, true},
     {NULL, NULL, {NULL}, false},
 };
 

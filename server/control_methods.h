@@ -14,6 +14,8 @@
 
 #include "server/varlink.h"
 
+struct clerk;
+struct credentials;
 struct control;
 struct incident;
 struct session;
@@ -81,7 +83,22 @@ void control_no_such_peer(struct session *session, unsigned peer);
 /** control_cannot_reexec() - answer that the program is not executed again, and why */
 void control_cannot_reexec(struct session *session, const char *reason);
 
+/** control_add_name() - add a string that we know to be valid to an object; not copied */
+void control_add_name(cJSON *object, const char *name, const char *value);
+
+/** control_add_process() - add the members that describe a process to an object */
+void control_add_process(cJSON *object, const struct credentials *who);
+
+/* In control_events.c. */
+control_method_fn control_monitor;
+
 /* In control_ring.c. */
 control_method_fn control_ring;
+
+/* In control_channels.c. */
+control_method_fn control_list_channels, control_resize, control_close_channel;
+
+/** control_add_channels() - add all channels together to a reply; nothing where @clerk is NULL */
+void control_add_channels(cJSON *reply, const struct clerk *clerk);
 
 #endif

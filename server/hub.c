@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "server/admission.h"
+#include "server/clerk.h"
 #include "server/store.h"
 #include "server/turns.h"
 
@@ -61,6 +62,10 @@ int hub_seat_slots(struct hub *hub, struct failure *failure)
         if (r == -EEXIST)
             log_error("slot %s is closed until the peers are gone that know ID %u as somebody else",
                       slot->name, slot->id);
+        else if (r == -ENOSPC)
+            log_error("slot %s is closed until a start with no peers: ID %u is beyond the %u "
+                      "mailboxes that there are",
+                      slot->name, slot->id, hub->n_mailboxes);
         else if (r < 0)
             return failure_set(failure, -r, "cannot make the doorbells of slot %s: %s", slot->name,
                                strerror(-r));
@@ -87,6 +92,7 @@ int hub_new(const struct hub_setup *setup, struct hub **out, struct failure *fai
     hub->n_slots = setup->n_slots;
     hub->state = setup->state;
     hub->store = setup->store;
+    hub->clerk = setup->clerk;
     hub->trial = setup->trial;
     hub->seats.records = hub->state->file->seats;
     hub->seats.order = &hub->state->file->head.last_order;
@@ -260,8 +266,10 @@ void hub_drop(struct hub *hub, struct peer *peer, const char *why)
 
     peer_hang_up(peer);
     log_movement(hub, peer, known ? "left" : "left before it joined", why);
-    if (known)
+    if (known) {
+        clerk_left(hub->clerk, peer);
         witness_peer(hub, INCIDENT_LEFT, peer, why);
+    }
     turns_unsettle(hub, peer);
     if (known)
         TAILQ_REMOVE(&hub->peers, peer, all);
@@ -332,6 +340,7 @@ static void join(struct hub *hub, struct peer *newcomer)
     seats_occupy(&hub->seats, seat);
     TAILQ_FOREACH (peer, &hub->peers, all)
         announce_joined(&peer->announce, seat);
+    clerk_joined(hub->clerk, newcomer);
     announce_start(&newcomer->announce, &hub->seats, seat, &handout);
     TAILQ_INSERT_TAIL(&hub->peers, newcomer, all);
     log_movement(hub, newcomer, "joined", NULL);

@@ -31,6 +31,8 @@
 #include "server/state.h"
 #include "server/witness.h"
 
+struct clerk;
+
 TAILQ_HEAD(peer_list, peer);
 
 /**
@@ -40,6 +42,7 @@ TAILQ_HEAD(peer_list, peer);
  * @seats:     the truth about who is there
  * @state:     where everything is remembered; not owned
  * @store:     the manager that keeps descriptors for us, NULL if there is none; not owned
+ * @clerk:     serves channels, NULL where there are none; not owned
  * @trial:     only to find out whether the state can be restored: nothing happens to the peers
  * @n_vectors: doorbells of each peer
  * @n_mailboxes: with channels, IDs are below this and the daemon has this one; else 0
@@ -71,6 +74,7 @@ struct hub {
     struct seats seats;
     struct state *state;
     struct notify *store;
+    struct clerk *clerk;
     bool trial;
     unsigned n_vectors, n_mailboxes;
     int memory_fd;
@@ -99,6 +103,7 @@ struct hub_setup {
     const struct access *access;
     struct state *state;
     struct notify *store;
+    struct clerk *clerk;
     bool trial;
     unsigned n_vectors, n_mailboxes;
     int memory_fd;

@@ -15,6 +15,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "server/clerk.h"
 #include "server/varlink.h"
 
 /**
@@ -100,6 +101,17 @@ static uint64_t count_held(const struct hub *hub)
     return count;
 }
 
+static void print_channels(const struct metrics_setup *setup, FILE *out)
+{
+    struct channels_totals totals;
+
+    channels_totals(clerk_channels(setup->clerk), &totals);
+    print_gauge(setup, out, "channels", "Channels that are in use.", totals.active);
+    print_gauge(setup, out, "channels_max", "Channels that there can be.", totals.n_channels);
+    print_gauge(setup, out, "channel_bytes", "Memory that channels can have.", totals.data_bytes);
+    print_gauge(setup, out, "channel_bytes_free", "Memory that no channel has.", totals.free_bytes);
+}
+
 void metrics_print(const struct metrics_setup *setup, int64_t started, FILE *out)
 {
     const struct hub *hub = setup->hub;
@@ -120,6 +132,8 @@ void metrics_print(const struct metrics_setup *setup, int64_t started, FILE *out
                 count_waiting(hub));
     print_gauge(setup, out, "slots", "IDs that are kept for somebody.", hub->n_slots);
     print_gauge(setup, out, "slots_held", "Slots whose peer is connected.", count_held(hub));
+    if (setup->clerk)
+        print_channels(setup, out);
     for (const struct counter_spec *each = witness_counters; each->name; each++)
         print_counter(setup, out, each);
     fputs("# EOF\n", out);

@@ -23,6 +23,7 @@ enum {
     METRICS_DESCRIPTORS = 2, /* the directory, and the file while it is written */
 };
 
+struct clerk;
 struct metrics;
 
 /**
@@ -31,12 +32,14 @@ struct metrics;
  * @config: the configuration
  * @hub:    the peers
  * @region: the memory
+ * @clerk:  the channels, NULL where there are none
  */
 struct metrics_setup {
     struct event_base *base;
     const struct config *config;
     struct hub *hub;
     const struct region *region;
+    const struct clerk *clerk;
 };
 
 /**

@@ -47,6 +47,7 @@ static void on_reload(evutil_socket_t number, short what, void *argument)
         log_error("the configuration stays as it was: %s", failure.text);
     } else {
         log_set_level(server->config->log_level);
+        clerk_reconfigure(server->clerk);
         log_notice("configuration read again");
         server->config->kept = false;
         keep_config(server);
@@ -103,6 +104,20 @@ static int watch_signals(struct server *server, struct failure *failure)
     return 0;
 }
 
+/* Before the hub, which has to know whether there are mailboxes. */
+static int make_clerk(struct server *server, struct failure *failure)
+{
+    const struct clerk_setup setup = {
+        .base = server->base,
+        .config = server->config,
+        .region = server->region,
+        .state = &server->state,
+        .restored = server->restored,
+    };
+
+    return server->config->channels.on ? clerk_new(&setup, &server->clerk, failure) : 0;
+}
+
 static int make_hub(struct server *server, struct failure *failure)
 {
     const struct hub_setup setup = {
@@ -111,6 +126,8 @@ static int make_hub(struct server *server, struct failure *failure)
         .state = &server->state,
         .store = server->stored ? server->notify : NULL,
         .n_vectors = server->config->n_vectors,
+        .n_mailboxes = server->clerk ? state_mailboxes(&server->state) : 0,
+        .clerk = server->clerk,
         .memory_fd = server->region->peer_fd,
         .slots = server->config->slots,
         .n_slots = server->config->n_slots,
@@ -121,6 +138,8 @@ static int make_hub(struct server *server, struct failure *failure)
         r = restore_hub(server->hub, &server->inherited, failure);
     if (r == 0)
         r = hub_seat_slots(server->hub, failure);
+    if (r == 0 && (r = clerk_begin(server->clerk, server->hub)) < 0)
+        failure_set(failure, -r, "out of memory");
     if (r < 0)
         return r;
     server->hub->on_change = on_change;
@@ -184,19 +203,22 @@ static int make_views(struct server *server, struct failure *failure)
                                           .config = server->config,
                                           .hub = server->hub,
                                           .region = server->region,
+                                          .clerk = server->clerk,
                                           .inherited = &server->inherited,
                                           .reexec = server_begin_reexec,
                                           .argument = server};
     const struct metrics_setup metrics = {.base = server->base,
                                           .config = server->config,
                                           .hub = server->hub,
-                                          .region = server->region};
+                                          .region = server->region,
+                                          .clerk = server->clerk};
     int r = control_new(&control, &server->control, failure);
 
     if (r == 0)
         r = metrics_new(&metrics, &server->metrics, failure);
-    server->hub->reserved =
-        (server->control ? CONTROL_DESCRIPTORS : 0) + (server->metrics ? METRICS_DESCRIPTORS : 0);
+    server->hub->reserved = (server->control ? CONTROL_DESCRIPTORS : 0) +
+                            (server->metrics ? METRICS_DESCRIPTORS : 0) +
+                            (server->clerk ? CLERK_DESCRIPTORS : 0);
     return r;
 }
 
@@ -230,6 +252,8 @@ static int set_up(struct server *server, struct failure *failure)
     r = place_doors(server, failure); /* first: where we cannot serve, no memory is touched */
     if (r == 0)
         r = server_make_memory(server, failure);
+    if (r == 0)
+        r = make_clerk(server, failure);
     if (r == 0)
         r = make_hub(server, failure);
     return r < 0 ? r : open_up(server, failure);
@@ -275,6 +299,7 @@ struct server *server_free(struct server *server)
     control_free(server->control);
     metrics_free(server->metrics);
     doors_free(server->doors, end);
+    clerk_free(server->clerk);
     hub_free(server->hub, end);
     guard_free(server->guard);
     if (server->region && !end)

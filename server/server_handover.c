@@ -88,7 +88,10 @@ int server_trial(struct config *config, struct failure *failure)
     server.base = setup.base = event_base_new();
     r = server.base ? state_open(&server.state, state, failure)
                     : failure_set(failure, ENOMEM, "cannot make an event loop");
+    if (r == 0 && state_mailboxes(&server.state))
+        r = clerk_try(&server.state, failure);
     if (r == 0) {
+        setup.n_mailboxes = state_mailboxes(&server.state);
         setup.n_vectors = server.state.file->head.n_vectors;
         r = hub_new(&setup, &server.hub, failure);
     }

@@ -11,22 +11,42 @@
 #include "server/server_parts.h"
 #include "server/store.h"
 
-/* Whether the configuration asks for something else than what is there. */
-static bool has_changed(const struct config *config, const struct state_head *head)
+static bool have_channels_changed(const struct channel_options *options,
+                                  const struct channel_state *channels)
 {
+    if (!options->on || !channels->version)
+        return options->on != (channels->version != 0);
+    return options->n_mailboxes != channels->n_mailboxes ||
+           options->n_channels != channels->n_channels;
+}
+
+/* Whether the configuration asks for something else than what is there. */
+static bool has_changed(const struct config *config, const struct state *state)
+{
+    const struct state_head *head = &state->file->head;
     const bool rounded = config->region.directory || config->region.hugetlb;
 
     return config->n_vectors != head->n_vectors ||
-           (!rounded && config->region.size != head->memory_size);
+           (!rounded && config->region.size != head->memory_size) ||
+           have_channels_changed(&config->channels, &state->file->channels);
 }
 
 /* What is connected decides: a change of these needs a start with nobody there. */
-static void prefer_state(struct config *config, const struct state_head *head)
+static void prefer_state(struct config *config, const struct state *state)
 {
-    if (has_changed(config, head))
-        log_warning("peers are connected with %u vectors and %llu bytes: these stay until a start "
-                    "with none",
-                    head->n_vectors, (unsigned long long)head->memory_size);
+    const struct channel_state *channels = &state->file->channels;
+    const struct state_head *head = &state->file->head;
+
+    if (has_changed(config, state))
+        log_warning("peers are connected with %u vectors, %llu bytes and %u channels: these stay "
+                    "until a start with none",
+                    head->n_vectors, (unsigned long long)head->memory_size,
+                    channels->version ? channels->n_channels : 0);
+    config->channels.on = channels->version != 0;
+    if (config->channels.on) {
+        config->channels.n_mailboxes = channels->n_mailboxes;
+        config->channels.n_channels = channels->n_channels;
+    }
     config->n_vectors = head->n_vectors;
     config->region.size = head->memory_size;
 }
@@ -42,7 +62,7 @@ static int adopt(struct server *server, int *state, int *memory, struct failure 
         return r;
     steal_fd(state);
     head = &server->state.file->head;
-    if (has_changed(server->config, head) && !state_has_peers(&server->state)) {
+    if (has_changed(server->config, &server->state) && !state_has_peers(&server->state)) {
         r = failure_set(failure, ESTALE, "the configuration has changed, and nobody is connected");
     } else {
         setup.size = head->memory_size;
@@ -54,7 +74,7 @@ static int adopt(struct server *server, int *state, int *memory, struct failure 
         return r;
     }
     steal_fd(memory);
-    prefer_state(server->config, head);
+    prefer_state(server->config, &server->state);
     return 0;
 }
 

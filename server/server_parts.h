@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 
+#include "server/clerk.h"
 #include "server/control.h"
 #include "server/doors.h"
 #include "server/guard.h"
@@ -39,6 +40,7 @@ struct server {
     struct state state;
     struct region *region;
     struct guard *guard;
+    struct clerk *clerk;
     struct hub *hub;
     struct doors *doors;
     struct control *control;

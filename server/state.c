@@ -58,6 +58,23 @@ int state_new(struct state *state, unsigned n_vectors, uint64_t memory_size,
     return 0;
 }
 
+int state_add_channels(struct state *state, unsigned n_mailboxes, unsigned n_channels,
+                       struct failure *failure)
+{
+    const off_t at = offsetof(struct state_file, channels);
+    int r = 0;
+
+    if (fallocate(state->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at,
+                  sizeof(state->file->channels)) < 0)
+        r = -errno;
+    if (r == 0)
+        r = channel_state_reserve(state->fd, at, n_mailboxes, n_channels);
+    if (r < 0)
+        return failure_set(failure, -r, "cannot make room for the state of channels: %s",
+                           strerror(-r));
+    return 0;
+}
+
 static int check_head(const struct state_head *head, struct failure *failure)
 {
     if (head->magic != STATE_MAGIC)

@@ -22,11 +22,12 @@
 #include "common/failure.h"
 #include "common/wire.h"
 #include "server/batch.h"
+#include "server/channel_state.h"
 
 #define STATE_MAGIC UINT64_C(0x6574617473766976) /* "vivstate" */
 
 enum {
-    STATE_VERSION = 1,
+    STATE_VERSION = 2,
     STATE_IDS = WIRE_ID_MAX + 1,
     STATE_WORDS = STATE_IDS / 64,
     STATE_PAGE = 4096,
@@ -118,6 +119,8 @@ struct state_config {
 
 /**
  * struct state_file - the layout of the memfd
+ *
+ * The tables of channels are last: they are reserved only where there are channels.
  */
 struct state_file {
     _Alignas(STATE_PAGE) struct state_head head;
@@ -125,6 +128,7 @@ struct state_file {
     _Alignas(STATE_PAGE) struct batch batch;
     _Alignas(STATE_PAGE) struct state_seat seats[STATE_IDS];
     _Alignas(STATE_PAGE) struct state_peer peers[STATE_IDS];
+    _Alignas(STATE_PAGE) struct channel_state channels;
 };
 
 /**
@@ -148,6 +152,24 @@ struct state {
  */
 int state_new(struct state *state, unsigned n_vectors, uint64_t memory_size,
               struct failure *failure);
+
+/**
+ * state_add_channels() - make room for tables of channels, all of them empty
+ * @state:       the state; tables that it has are gone afterwards
+ * @n_mailboxes: how many peer IDs
+ * @n_channels:  how many channels
+ * @failure:     says what is missing
+ *
+ * Return: 0 or a negative errno.
+ */
+int state_add_channels(struct state *state, unsigned n_mailboxes, unsigned n_channels,
+                       struct failure *failure);
+
+/** state_mailboxes() - how many peer IDs there are with channels, 0 where there are none */
+static inline unsigned state_mailboxes(const struct state *state)
+{
+    return state->file->channels.version ? state->file->channels.n_mailboxes : 0;
+}
 
 /**
  * state_open() - map the state that another process left

@@ -189,15 +189,25 @@ void varlink_add_text(cJSON *object, const char *name, const char *text)
     cJSON_AddStringToObject(object, name, clean);
 }
 
-int varlink_get_integer(const cJSON *object, const char *name, unsigned max, unsigned *value)
+int varlink_get_size(const cJSON *object, const char *name, uint64_t max, uint64_t *value)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
 
     if (!item || cJSON_IsNull(item))
         return 0;
-    if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble <= max) ||
-        item->valuedouble != (double)(unsigned)item->valuedouble)
+    if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble <= (double)max) ||
+        item->valuedouble != (double)(uint64_t)item->valuedouble)
         return -EINVAL;
-    *value = (unsigned)item->valuedouble;
+    *value = (uint64_t)item->valuedouble;
     return 1;
+}
+
+int varlink_get_integer(const cJSON *object, const char *name, unsigned max, unsigned *value)
+{
+    uint64_t number;
+    int r = varlink_get_size(object, name, max, &number);
+
+    if (r > 0)
+        *value = (unsigned)number;
+    return r;
 }

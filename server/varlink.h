@@ -134,6 +134,17 @@ void varlink_add_text(cJSON *object, const char *name, const char *text);
 int varlink_get_integer(const cJSON *object, const char *name, unsigned max, unsigned *value);
 
 /**
+ * varlink_get_size() - read a number of bytes, which can be larger than an integer
+ * @object: the object; NULL has no member
+ * @name:   name of the member
+ * @max:    largest value that is accepted, at most 2^53: numbers of the library are floating-point
+ * @value:  set to it; left alone when it is not there
+ *
+ * Return: as varlink_get_integer().
+ */
+int varlink_get_size(const cJSON *object, const char *name, uint64_t max, uint64_t *value);
+
+/**
  * varlink_clean() - make a string fit for JSON, in place
  * @text: bytes that are no UTF-8 become '?'
  */

@@ -12,6 +12,16 @@ const struct counter_spec witness_counters[] = {
      offsetof(struct counters, repairs)},
     {"announcements", "Messages sent to peers.", offsetof(struct counters, announcements)},
     {"rings", "Doorbells rung through the control socket.", offsetof(struct counters, rings)},
+    {"channels_opened", "Connections between peers that were accepted.",
+     offsetof(struct counters, channels_opened)},
+    {"channels_refused", "Connections between peers that were asked for and came to nothing.",
+     offsetof(struct counters, channels_refused)},
+    {"channels_closed", "Connections between peers that have ended.",
+     offsetof(struct counters, channels_closed)},
+    {"channels_resized", "Rings that were moved to a place of another size.",
+     offsetof(struct counters, channels_resized)},
+    {"section_repairs", "Times that the tables in the memory were found written over.",
+     offsetof(struct counters, section_repairs)},
     {NULL, NULL, 0},
 };
 
@@ -48,6 +58,11 @@ void witness_tell(struct witness *witness, const struct incident *incident)
         [INCIDENT_LEFT] = &witness->counters.leaves,
         [INCIDENT_REFUSED] = &witness->counters.refusals,
         [INCIDENT_REPAIRED] = &witness->counters.repairs,
+        [INCIDENT_CHANNEL_OPENED] = &witness->counters.channels_opened,
+        [INCIDENT_CHANNEL_REFUSED] = &witness->counters.channels_refused,
+        [INCIDENT_CHANNEL_CLOSED] = &witness->counters.channels_closed,
+        [INCIDENT_CHANNEL_RESIZED] = &witness->counters.channels_resized,
+        [INCIDENT_SECTION_REPAIRED] = &witness->counters.section_repairs,
     };
     const struct watcher *watcher;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The witness: sees what happens to the peers and to the memory, counts it, and tells those who
- * watch (the control socket's monitors, the metrics file).
+ * The witness: sees what happens to the peers, to the memory and to channels, counts it, and tells
+ * those who watch (the control socket's monitors, the metrics file).
  */
 #ifndef IVSHMEM_WITNESS_H
 #define IVSHMEM_WITNESS_H
@@ -18,16 +18,26 @@ enum incident_kind {
     INCIDENT_LEFT,
     INCIDENT_REFUSED,  /* somebody was turned away */
     INCIDENT_REPAIRED, /* the memory had another size, and has the right one again */
+    INCIDENT_CHANNEL_OPENED,
+    INCIDENT_CHANNEL_REFUSED, /* it was asked for, and is not there */
+    INCIDENT_CHANNEL_CLOSED,
+    INCIDENT_CHANNEL_RESIZED,
+    INCIDENT_SECTION_REPAIRED, /* somebody had written over the tables in the memory */
 };
 
 /**
  * struct incident - something that has happened
  * @kind: what
- * @peer: JOINED, LEFT: ID of the peer
+ * @peer: JOINED, LEFT: ID of the peer; CHANNEL_*: of who connected
  * @slot: JOINED, LEFT: name of its slot, NULL for none
- * @who:  its process; NULL for REPAIRED
- * @why:  REFUSED: the reason; LEFT: what it did, NULL when it simply left
- * @size: REPAIRED: the size that was found
+ * @who:  its process; NULL for REPAIRED and all that is about channels
+ * @why:  REFUSED, CHANNEL_REFUSED, CHANNEL_CLOSED: the reason; LEFT: what it did, NULL when it
+ *        simply left; SECTION_REPAIRED: what was hit first
+ * @size: REPAIRED: the size that was found; CHANNEL_*: of the ring
+ * @listener: CHANNEL_*: ID of who was connected to
+ * @channel: CHANNEL_*: its number, LAYOUT_CHANNEL_NONE for one that was not even offered
+ * @port: CHANNEL_*: that was connected to
+ * @blocks: SECTION_REPAIRED: how many were hit
  */
 struct incident {
     enum incident_kind kind;
@@ -36,6 +46,7 @@ struct incident {
     const struct credentials *who;
     const char *why;
     uint64_t size;
+    unsigned listener, channel, port, blocks;
 };
 
 /**
@@ -45,6 +56,8 @@ struct incident {
  */
 struct counters {
     uint64_t joins, leaves, refusals, repairs, announcements, rings;
+    uint64_t channels_opened, channels_refused, channels_closed, channels_resized;
+    uint64_t section_repairs;
 };
 
 /**

@@ -15,6 +15,7 @@ import subprocess
 import time
 import unittest
 
+import channels
 import support
 from varlink import INTERFACE, ControlTest, Description, HungUp
 
@@ -43,14 +44,20 @@ class Service(ControlTest):
             self.assertEqual(name, description.name)
 
     def test_every_method_is_there_and_fits_its_description(self):
-        server = self.serve("--slot=one=7", vectors=2)
+        server = self.serve("--slot=one=7", "--channels", vectors=2)
         control = self.control(server)
         peer = self.peer(server)
+        one, other = [channels.Speaker(server.socket, vectors=2) for _ in range(2)]
+        self.addCleanup(one.close)
+        self.addCleanup(other.close)
+        other.listen(1)
+        rings = [one.connected(other, 1, reverse_size=8192) for _ in range(2)]
         slot = support.RawPeer(server.socket + ".one", vectors=2)
         self.addCleanup(slot.close)
         description = self.describe(control)[1]
         parameters = {"Ring": {"peer": 7}, "Disconnect": {"peer": peer.id},
-                      "SetLogLevel": {"level": "info"}}
+                      "SetLogLevel": {"level": "info"}, "CloseChannel": {"channel": rings[0]},
+                      "Resize": {"channel": rings[1], "size": 12288}}
         methods = sorted(description.methods.items(), key=lambda method: method[0] == "Reexec")
         for name, (sent, replied) in methods:  # Reexec last: it ends the connections
             with self.subTest(name):

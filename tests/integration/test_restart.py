@@ -23,6 +23,7 @@ from support import wait_for
 KILLS = 200 if os.environ.get("IVSHMEM_TEST_LONG") else 20
 SIZE = 65536
 HEAD = struct.Struct("<QIIQI")  # of the state: magic, version, vectors, memory, attempts
+STATE_VERSION = 2
 ATTEMPTS_MAX = 10
 CUT = re.compile(r"(\d+) messages to peer \d+ were sent and not recorded")
 NOT_RESTORED = "cannot be restored, starting anew"
@@ -616,7 +617,7 @@ class Anew(Service):
         fd = next(stored.fd for stored in self.daemon.store if stored.name == "state")
         names = "magic", "version", "vectors", "memory", "attempts"
         head = dict(zip(names, HEAD.unpack(os.pread(fd, HEAD.size, 0))))
-        self.assertEqual((1, self.vectors, SIZE, 0), tuple(head.values())[1:])
+        self.assertEqual((STATE_VERSION, self.vectors, SIZE, 0), tuple(head.values())[1:])
         self.daemon.kill()
         os.pwrite(fd, HEAD.pack(*{**head, **fields}.values()), 0)
 

@@ -120,7 +120,7 @@ static void defaults(void **state)
     assert_int_equal(0, config.channels.quota);
     assert_int_equal(0, config.channels.bytes);
     assert_int_equal(10, config.channels.timeout);
-    assert_int_equal(5, config.channels.interval);
+    assert_int_equal(1, config.channels.interval);
     for (int i = 0; i < OPTIONS_MAX; i++)
         assert_null(config.given[i]);
 }
