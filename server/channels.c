@@ -190,25 +190,6 @@ static struct channel_peer *draft_nobody(struct channels *channels, unsigned pee
     return draft;
 }
 
-/* What an earlier one left in the mailbox must not be taken for a request of the newcomer's. */
-void channels_joined(struct channels *channels, unsigned peer, uint32_t pid, uint32_t uid,
-                     unsigned n_vectors)
-{
-    struct channel_peer *draft;
-
-    if (peer >= channels->state->n_mailboxes || channels_is_present(channels, peer))
-        return;
-    section_clear_request(&channels->section, peer);
-    draft = draft_nobody(channels, peer);
-    draft->peer.present = 1;
-    draft->peer.session++;
-    draft->peer.pid = pid;
-    draft->peer.uid = uid;
-    draft->peer.n_vectors = n_vectors;
-    channels->n_present++;
-    connections_commit(channels);
-}
-
 void channels_left(struct channels *channels, unsigned peer)
 {
     if (!channels_is_present(channels, peer))
@@ -239,7 +220,7 @@ static void log_damage(struct channels *channels, const struct section_damage *d
                 when, what, damage->blocks - 1);
 }
 
-static void repair_after_ring(struct channels *channels, unsigned peer)
+static void repair_for(struct channels *channels, unsigned peer, const char *when)
 {
     struct section_damage damage = {.blocks = 0};
     unsigned channel = channels->repair_next;
@@ -253,7 +234,27 @@ static void repair_after_ring(struct channels *channels, unsigned peer)
         section_repair_entry(&channels->section, channel, &damage);
     }
     channels->repair_next = channel;
-    log_damage(channels, &damage, "at a doorbell");
+    log_damage(channels, &damage, when);
+}
+
+/* What an earlier one left in the mailbox must not be taken for a request of the newcomer's. */
+void channels_joined(struct channels *channels, unsigned peer, uint32_t pid, uint32_t uid,
+                     unsigned n_vectors)
+{
+    struct channel_peer *draft;
+
+    if (peer >= channels->state->n_mailboxes || channels_is_present(channels, peer))
+        return;
+    section_clear_request(&channels->section, peer);
+    draft = draft_nobody(channels, peer);
+    draft->peer.present = 1;
+    draft->peer.session++;
+    draft->peer.pid = pid;
+    draft->peer.uid = uid;
+    draft->peer.n_vectors = n_vectors;
+    channels->n_present++;
+    connections_commit(channels);
+    repair_for(channels, peer, "when a peer joined"); /* what it sees first is right */
 }
 
 /* All that is in use, and a part of what is not. */
@@ -299,7 +300,7 @@ void channels_rung(struct channels *channels, unsigned peer, int64_t now)
     if (section_load_request(&channels->section, peer, record->reply.number, &request))
         requests_carry_out(channels, peer, &request, now);
     __atomic_store_n(&record->hearing, 0, __ATOMIC_RELEASE);
-    repair_after_ring(channels, peer);
+    repair_for(channels, peer, "at a doorbell");
     if (channels->setup.options.doorbells &&
         ++channels->doorbells >= channels->setup.options.doorbells) {
         channels->doorbells = 0;

@@ -5,9 +5,10 @@
  *
  * Theory of operation. Each client has a doorbell of the daemon that nobody else was given, so
  * which one rings tells who asks. In a round of the event loop each doorbell counts once, however
- * often it was rung, and leads to one request at most. Who rings faster than anybody can need is
- * heard a hundred times a second: it costs a bounded share of the processor, and the others are
- * served meanwhile. A doorbell is read without waiting, whatever was done to its flags.
+ * often it was rung, and leads to one request at most. Who rings faster than anybody can need has
+ * to rest for a few milliseconds again and again: it costs a bounded share of the processor, and
+ * the others are served meanwhile. A doorbell is read without waiting, whatever was done to its
+ * flags.
  *
  * Peers are rung from the thread of a ringer (ringer.h), for one of them can make that wait. Most
  * who would are seen before: a counter that is full has an event pending, and need not be rung.

@@ -116,15 +116,16 @@ int clerk_rings_init(struct clerk *clerk);
 /** clerk_rings_deinit() - ring nobody any more */
 void clerk_rings_deinit(struct clerk *clerk);
 
-/** clerk_ring() - a peer has to be rung, soon; channels_setup's @ring */
-void clerk_ring(void *clerk, unsigned peer, unsigned vector);
+/** clerk_ring() - a peer has to be rung, soon; channels_setup's @ring, of a clerk */
+void clerk_ring(void *context, unsigned peer, unsigned vector);
 
 /** clerk_forget() - a peer is gone and is not rung any more */
 void clerk_forget(struct clerk *clerk, struct caller *caller);
 
 /* In clerk_news.c. */
 
-/** clerk_tell() - something has happened to a channel or to the section; channels_setup's @tell */
-void clerk_tell(void *clerk, const struct channels_event *event);
+/** clerk_tell() - something has happened to a channel or to the section; channels_setup's @tell, of
+ * a clerk */
+void clerk_tell(void *context, const struct channels_event *event);
 
 #endif

@@ -107,7 +107,7 @@ static void report(struct ringer_job *job, unsigned rung, int error)
 /* Nobody is left, or only such as are not to be rung now. */
 static void end(struct ringer_job *job)
 {
-    const struct timeval later = {.tv_usec = RETRY_MS * 1000};
+    const struct timeval later = {.tv_usec = RETRY_MS * 1000L};
     struct clerk_job *work = (struct clerk_job *)job;
 
     work->active = false;

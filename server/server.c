@@ -16,6 +16,8 @@
 #include "server/server_parts.h"
 #include "server/store.h"
 
+enum { STATUS_SIZE = 256, STATUS_SECONDS = 1 };
+
 static void on_end(evutil_socket_t number, short what, void *argument)
 {
     struct server *server = argument;
@@ -66,14 +68,45 @@ static void on_reexec(evutil_socket_t number, short what, void *argument)
         log_error("not executing again: %s", failure.text);
 }
 
+static const char *describe(const struct server *server, char *text, size_t size)
+{
+    int length = snprintf(text, size, "STATUS=%u peers", server->hub->n_peers);
+
+    if (server->clerk)
+        length += snprintf(text + length, size - (size_t)length, " and %u channels",
+                           clerk_channels(server->clerk)->n_used);
+    snprintf(text + length, size - (size_t)length, " on %s", server->config->socket);
+    return text;
+}
+
+static void on_status(evutil_socket_t fd, short what, void *argument)
+{
+    const struct server *server = argument;
+    char text[STATUS_SIZE];
+
+    (void)fd;
+    (void)what;
+    notify_text(server->notify, "%s", describe(server, text, sizeof(text)));
+}
+
 static void on_change(void *argument)
 {
     struct server *server = argument;
 
     doors_resume(server->doors);
     control_resume(server->control);
-    notify_text(server->notify, "STATUS=%u peers on %s", server->hub->n_peers,
-                server->config->socket);
+    on_status(-1, 0, server);
+}
+
+/* Channels come and go faster than anybody can read. */
+static void on_incident(void *argument, const struct incident *incident)
+{
+    const struct timeval later = {.tv_sec = STATUS_SECONDS};
+    struct server *server = argument;
+
+    if (incident->kind >= INCIDENT_CHANNEL_OPENED && notify_active(server->notify) &&
+        !event_pending(server->status, EV_TIMEOUT, NULL))
+        event_add(server->status, &later);
 }
 
 static void on_libevent_log(int severity, const char *text)
@@ -145,6 +178,11 @@ static int make_hub(struct server *server, struct failure *failure)
     server->hub->on_change = on_change;
     server->hub->on_change_argument = server;
     guard_report(server->guard, &server->hub->witness);
+    server->status = evtimer_new(server->base, on_status, server);
+    if (!server->status)
+        return failure_set(failure, ENOMEM, "out of memory");
+    server->watcher = (struct watcher){.incident = on_incident, .argument = server};
+    witness_watch(&server->hub->witness, &server->watcher);
     return 0;
 }
 
@@ -163,11 +201,11 @@ static int place_doors(struct server *server, struct failure *failure)
 static void on_ready(void *argument, int error)
 {
     struct server *server = argument;
+    char text[STATUS_SIZE];
 
     if (error)
         log_warning("the service manager cannot be reached: %s", strerror(-error));
-    notify_text(server->notify, "READY=1\nSTATUS=%u peers on %s", server->hub->n_peers,
-                server->config->socket);
+    notify_text(server->notify, "READY=1\n%s", describe(server, text, sizeof(text)));
     doors_resume(server->doors);
 }
 
@@ -310,6 +348,8 @@ struct server *server_free(struct server *server)
     state_deinit(&server->state);
     inherited_deinit(&server->inherited);
     notify_free(server->notify);
+    if (server->status)
+        event_free(server->status);
     for (size_t i = 0; i < N_SIGNALS; i++)
         if (server->signals[i])
             event_free(server->signals[i]);

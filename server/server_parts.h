@@ -25,6 +25,8 @@ enum { N_SIGNALS = 4 };
 
 /**
  * struct server - the parts of a server; the parts are described where they belong
+ * @status:   event: time to tell the manager how many channels there are
+ * @watcher:  our ear at the hub's witness
  * @restored: the state is that of another process
  * @stored:   descriptors are kept by the service manager
  * @complete: clients can connect
@@ -46,6 +48,8 @@ struct server {
     struct control *control;
     struct metrics *metrics;
     struct reexec *reexec;
+    struct event *status;
+    struct watcher watcher;
     bool restored, stored, complete;
 };
 
