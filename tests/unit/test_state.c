@@ -64,6 +64,29 @@ static void test_vacant_seats_are_no_peers(void **unused)
     state_deinit(&state);
 }
 
+static void test_channels(void **unused)
+{
+    struct failure failure = {.text = ""};
+    struct state state = make(), again;
+
+    (void)unused;
+    assert_int_equal(0, state_mailboxes(&state));
+    assert_int_equal(0, state_add_channels(&state, 64, 256, &failure));
+    assert_int_equal(0, state_mailboxes(&state)); /* they are not there yet */
+    state.file->channels.n_mailboxes = 64;
+    state.file->channels.version = CHANNEL_STATE_VERSION;
+    state.file->channels.rings[255].resizes = 7;
+    assert_int_equal(64, state_mailboxes(&state));
+    assert_int_equal(0, reopen(&state, &again, &failure));
+    assert_int_equal(64, state_mailboxes(&again));
+    assert_int_equal(7, again.file->channels.rings[255].resizes);
+    assert_int_equal(0, state_add_channels(&again, 64, 256, &failure)); /* anew */
+    assert_int_equal(0, state_mailboxes(&state));
+    assert_int_equal(0, state.file->channels.rings[255].resizes);
+    state_deinit(&state);
+    state_deinit(&again);
+}
+
 static void test_attempts(void **unused)
 {
     struct failure failure = {.text = ""};
@@ -190,6 +213,7 @@ int main(void)
         cmocka_unit_test_prestate_setup_teardown(test_new_state, NULL, check_descriptors, argument),
         cmocka_unit_test_prestate_setup_teardown(test_vacant_seats_are_no_peers, NULL,
                                                  check_descriptors, argument),
+        cmocka_unit_test_prestate_setup_teardown(test_channels, NULL, check_descriptors, argument),
         cmocka_unit_test_prestate_setup_teardown(test_attempts, NULL, check_descriptors, argument),
         cmocka_unit_test_prestate_setup_teardown(test_something_else, NULL, check_descriptors,
                                                  argument),
