@@ -24,6 +24,7 @@ KILLS = 200 if os.environ.get("IVSHMEM_TEST_LONG") else 20
 SIZE = 65536
 HEAD = struct.Struct("<QIIQI")  # of the state: magic, version, vectors, memory, attempts
 STATE_VERSION = 2
+CHANNEL_TABLES = 2 * 4096 + 4096 * 1536 + 65536 * 160  # of the state, behind the peers
 ATTEMPTS_MAX = 10
 CUT = re.compile(r"(\d+) messages to peer \d+ were sent and not recorded")
 NOT_RESTORED = "cannot be restored, starting anew"
@@ -660,7 +661,7 @@ class Anew(Service):
             noise = random.Random(seed)
             self.daemon.kill()
             size = os.fstat(fd).st_size
-            seats = size - 65536 * (5 * 4096 + 16)
+            seats = size - CHANNEL_TABLES - 65536 * (5 * 4096 + 16)
             for _ in range(20):
                 peer = noise.randrange(6)
                 at = noise.choice([seats + 16 * peer + noise.randrange(16),
