@@ -93,7 +93,7 @@ uint32_t crc32c_copy_table(uint32_t crc, void *to, const void *from, size_t size
 
 #ifdef CRC32C_X86
 
-enum { STRETCH = 256 }; /* bytes of each of three that run side by side */
+#define STRETCH ((size_t)256) /* bytes of each of three that run side by side */
 
 /* x^(8 STRETCH - 33) and x^(16 STRETCH - 33), bits reversed: the product of two reversed numbers
  * is one bit off, and the instruction multiplies by x^32. */

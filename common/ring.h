@@ -171,16 +171,29 @@ static inline uint32_t ring_word(enum ring_kind kind, size_t length)
     return RING_VALID | (uint32_t)kind << RING_KIND_SHIFT | (uint32_t)length;
 }
 
-/* Copies, and takes the CRC32C if @flags say so. */
-static inline uint32_t ring_copy_checked(uint32_t flags, uint32_t crc, void *to, const void *from,
-                                         size_t n)
+/* Copies into the ring, and takes the CRC32C if @flags say so. */
+static inline uint32_t ring_copy_in_checked(uint32_t flags, uint32_t crc, void *to,
+                                            const void *from, size_t n)
 {
 #ifndef RING_WITHOUT_CRC32C
     if (flags & LAYOUT_CRC32C)
         return crc32c_copy(crc, to, from, n);
 #endif
     (void)flags;
-    ring_copy(to, from, n);
+    ring_copy_in(to, from, n);
+    return crc;
+}
+
+/* Copies out of the ring, and takes the CRC32C if @flags say so. */
+static inline uint32_t ring_copy_out_checked(uint32_t flags, uint32_t crc, void *to,
+                                             const void *from, size_t n)
+{
+#ifndef RING_WITHOUT_CRC32C
+    if (flags & LAYOUT_CRC32C)
+        return crc32c_copy(crc, to, from, n);
+#endif
+    (void)flags;
+    ring_copy_out(to, from, n);
     return crc;
 }
 

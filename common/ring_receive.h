@@ -269,7 +269,7 @@ static inline size_t ring_receiver_copy(struct ring_receiver *r, void *buffer, s
     size_t n = r->length - r->taken < room ? r->length - r->taken : room;
     const uint8_t *payload = ring_receiver_at(r) + RING_UNIT + r->taken;
 
-    r->crc = ring_copy_checked(r->checked ? 0 : r->flags, r->crc, buffer, payload, n);
+    r->crc = ring_copy_out_checked(r->checked ? 0 : r->flags, r->crc, buffer, payload, n);
     r->taken += (uint32_t)n;
     return n;
 }
@@ -301,6 +301,35 @@ static inline int64_t ring_receiver_get_part(struct ring_receiver *r, void *buff
     return ring_receiver_matches(r) ? (int64_t)n : RING_MISMATCH;
 }
 
+/* A whole record without CRC32C, the usual case, without holding it first; with @pieces 1 it may be
+ * RING_MORE. Return: its bytes; RING_EMPTY; RING_TOO_BIG: it is not that simple, and nothing
+ * happened. */
+static inline int64_t ring_receiver_get_plain(struct ring_receiver *r, void *buffer, size_t room,
+                                              int pieces, int *more)
+{
+    const uint8_t *record = ring_receiver_at(r);
+    size_t length, units;
+    uint32_t word;
+
+    if (r->held || r->state || r->flags)
+        return RING_TOO_BIG;
+    /* Acquire pairs with the sender's release of the word. Loaded once; checked: a record with
+     * payload, not empty, not longer than a piece, the room, and what is left of the ring. What is
+     * anything else is loaded again, and judged, in ring_receiver_fetch(). */
+    word = __atomic_load_n((const uint32_t *)(const void *)record, __ATOMIC_ACQUIRE);
+    if (!word)
+        return RING_EMPTY;
+    length = word & RING_LENGTH_MASK;
+    units = ring_units(length);
+    if (word >> (RING_KIND_SHIFT + pieces) != RING_VALID >> (RING_KIND_SHIFT + pieces) || !length ||
+        length > room || length > r->piece || units > r->total - r->place)
+        return RING_TOO_BIG;
+    ring_copy_out(buffer, record + RING_UNIT, length);
+    *more = r->open = (int)(word >> RING_KIND_SHIFT & 1);
+    ring_receiver_advance(r, (uint32_t)units);
+    return (int64_t)length;
+}
+
 /**
  * ring_receiver_get() - take bytes of the next piece, copied
  * @r:      the receiver
@@ -322,28 +351,9 @@ static inline int64_t ring_receiver_get_part(struct ring_receiver *r, void *buff
 static inline int64_t ring_receiver_get(struct ring_receiver *r, void *buffer, size_t room,
                                         int *more)
 {
-    const uint8_t *record = ring_receiver_at(r);
-    size_t length, units;
-    uint32_t word;
+    int64_t got = ring_receiver_get_plain(r, buffer, room, 1, more);
 
-    if (r->held || r->state || r->flags)
-        return ring_receiver_get_part(r, buffer, room, more);
-    /* Acquire pairs with the sender's release of the word. Loaded once; checked: a record with
-     * payload, not longer than a piece, the room, and what is left of the ring, not an empty piece.
-     * What is anything else is loaded again, and judged, in ring_receiver_fetch(). */
-    word = __atomic_load_n((const uint32_t *)(const void *)record, __ATOMIC_ACQUIRE);
-    length = word & RING_LENGTH_MASK;
-    units = ring_units(length);
-    if (word >> (RING_KIND_SHIFT + 1) != RING_VALID >> (RING_KIND_SHIFT + 1) || length > room ||
-        length > r->piece || units > r->total - r->place || !length) {
-        if (!word)
-            return RING_EMPTY;
-        return ring_receiver_get_part(r, buffer, room, more);
-    }
-    ring_copy(buffer, record + RING_UNIT, length);
-    *more = r->open = (int)(word >> RING_KIND_SHIFT & 1);
-    ring_receiver_advance(r, (uint32_t)units);
-    return (int64_t)length;
+    return got == RING_TOO_BIG ? ring_receiver_get_part(r, buffer, room, more) : got;
 }
 
 /**
@@ -366,14 +376,25 @@ static inline int64_t ring_receiver_get_burst(struct ring_receiver *r, struct ri
 
     for (; done < n; done++) {
         struct ring_part *message = &messages[done];
+        int more;
 
+        if (!r->open) {
+            int64_t got = ring_receiver_get_plain(r, message->data, message->length, 0, &more);
+
+            if (got == RING_EMPTY)
+                return done ? (int64_t)done : got;
+            if (got >= 0) {
+                message->length = (size_t)got;
+                continue;
+            }
+        }
         if (!r->held) {
             int result = ring_receiver_fetch(r);
 
             if (result)
                 return done ? (int64_t)done : result;
         }
-        if (r->more || r->open || r->taken || r->length > message->length)
+        if (r->more || r->open || r->length > message->length || (r->taken && r->taken < r->length))
             return done ? (int64_t)done : RING_TOO_BIG;
         message->length = ring_receiver_copy(r, message->data, message->length);
         if (!ring_receiver_matches(r) && done)

@@ -184,13 +184,12 @@ static inline int ring_sender_widen(struct ring_sender *s, size_t length)
         if (s->place == s->total)
             s->place = 0;
     }
-    if (s->published != s->tail)
-        ring_sender_publish(s);
     if (s->aborting || !ring_sender_fits(s, free, units)) {
-        if (!s->wanted)
-            s->touched++;
+        s->touched += !s->wanted;
         s->wanted = length ? length : 1;
         s->window = 0;
+        if (s->published != s->tail)
+            ring_sender_publish(s);
         return RING_FULL;
     }
     if (units > s->total - s->place) {
@@ -199,6 +198,7 @@ static inline int ring_sender_widen(struct ring_sender *s, size_t length)
         ring_sender_mark(s, RING_SKIP, s->total - s->place);
         s->place = 0;
     }
+    ring_sender_publish(s);
     s->wanted = 0;
     s->window = s->total - s->place;
     if (s->window > free)
@@ -300,7 +300,7 @@ static inline int ring_sender_put(struct ring_sender *s, const void *data, size_
         return RING_OK;
     ring_sender_clear(s, s->place + (uint32_t)units);
     room = (uint8_t *)ring_sender_at(s, s->place) + RING_UNIT;
-    check = ring_copy_checked(s->flags, 0, room, data, length);
+    check = ring_copy_in_checked(s->flags, 0, room, data, length);
     ring_sender_finish(s, units, length, more != 0, check);
     return RING_OK;
 }
@@ -321,7 +321,8 @@ static inline uint32_t ring_sender_gather(const struct ring_sender *s, uint8_t *
             continue;
         }
         n = n - offset < length ? n - offset : length;
-        check = ring_copy_checked(s->flags, check, room, (const uint8_t *)parts->data + offset, n);
+        check =
+            ring_copy_in_checked(s->flags, check, room, (const uint8_t *)parts->data + offset, n);
         room += n;
         length -= n;
         offset = 0;
@@ -392,7 +393,7 @@ static inline size_t ring_sender_group(struct ring_sender *s, const struct ring_
         if (units > s->window)
             break;
         __atomic_store_n(&header[1],
-                         ring_copy_checked(s->flags, 0, header + 2, parts[i].data, length),
+                         ring_copy_in_checked(s->flags, 0, header + 2, parts[i].data, length),
                          __ATOMIC_RELAXED);
         if (i) /* nobody looks here before the first word is there */
             __atomic_store_n(header, ring_word(RING_DATA, length), __ATOMIC_RELAXED);
