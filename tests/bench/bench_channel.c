@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How fast rings are, beside what others do in shared memory, and what the machine can do.
+ *
+ * Two processes on two cores; every byte is made by the one and checked by the other (pattern.h).
+ * For each size there are rounds: in each, every contender runs for a short time, in turning order,
+ * so that what else the machine does falls on all. Ratios are taken within a round, and medians
+ * are printed. On a machine that others use too, run it with a real-time priority: chrt -f 1 make
+ * bench.
+ *
+ * Variables: IVSHMEM_BENCH_ROUNDS [15], IVSHMEM_BENCH_MS [50] of each contender in a round,
+ * IVSHMEM_BENCH_ONLY (a text: contenders with it in their names), IVSHMEM_BENCH_OUTPUT (path of
+ * CSV and picture, without the ending).
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/bench/rig.h"
+#include "tests/bench/table.h"
+#include "tests/load/harness.h"
+
+enum { SECONDS = 600, TRIES = 2 };
+
+static struct table table;
+static unsigned n_measured, n_disturbed, n_again;
+
+static void find_contenders(void)
+{
+    const struct transport *const *all = transports_all();
+    const char *only = getenv("IVSHMEM_BENCH_ONLY");
+
+    for (; *all; all++)
+        for (const struct transport *i = *all; i->name; i++)
+            if ((!only || strstr(i->name, only)) && table.n_contenders < TABLE_CONTENDERS)
+                table.contenders[table.n_contenders++] = i;
+    require(table.n_contenders, "IVSHMEM_BENCH_ONLY: no contender has \"%s\" in its name", only);
+}
+
+/* One round of a contender. It is tried again when others want the processors, but a quarter of all
+ * at most: then the ratios may be wrong, and that is said. */
+static double undisturbed(const struct transport *transport, size_t bytes, uint64_t count)
+{
+    double ns = rig_round(transport, bytes, count);
+
+    for (int i = 0; i < TRIES && rig_disturbed() && n_again <= n_measured / 4; i++, n_again++)
+        ns = rig_round(transport, bytes, count);
+    n_measured++;
+    n_disturbed += rig_disturbed();
+    return ns;
+}
+
+static void measure(unsigned size, double ns)
+{
+    uint64_t counts[TABLE_CONTENDERS] = {0};
+    size_t bytes = table_sizes[size];
+
+    for (unsigned i = 0; i < table.n_contenders; i++)
+        if (bytes >= table.contenders[i]->least && bytes <= table.contenders[i]->most)
+            counts[i] = rig_calibrate(table.contenders[i], bytes, ns);
+    for (unsigned round = 0; round < table.n_rounds; round++)
+        for (unsigned i = 0; i < table.n_contenders; i++) {
+            unsigned turn = (i + round) % table.n_contenders;
+
+            if (counts[turn])
+                table.ns[turn][size][round] =
+                    undisturbed(table.contenders[turn], bytes, counts[turn]);
+        }
+}
+
+static void write_files(void)
+{
+    const char *path = getenv("IVSHMEM_BENCH_OUTPUT");
+    char csv[300];
+    FILE *file;
+
+    if (!path)
+        path = "bench_channel";
+    snprintf(csv, sizeof(csv), "%s.csv", path);
+    file = fopen(csv, "we");
+    require(file, "%s: %s", csv, strerror(errno));
+    table_write_csv(&table, file);
+    require(fclose(file) == 0, "%s: %s", csv, strerror(errno));
+    printf("\nthe numbers: %s\n", csv);
+    plot_draw(&table, path);
+}
+
+int main(void)
+{
+    unsigned ms = harness_number("IVSHMEM_BENCH_MS", 50);
+
+    table.n_rounds = harness_number("IVSHMEM_BENCH_ROUNDS", 15);
+    require(table.n_rounds >= 1 && table.n_rounds <= TABLE_ROUNDS, "IVSHMEM_BENCH_ROUNDS: 1 to %d",
+            TABLE_ROUNDS);
+    harness_start("bench", SECONDS);
+    find_contenders();
+    rig_start();
+    printf("%u rounds of %u ms each\n", table.n_rounds, ms);
+    for (unsigned size = 0; size < TABLE_SIZES; size++)
+        measure(size, ms * 1e6);
+    rig_stop();
+    if (n_disturbed)
+        printf("other programs took the processors in %u of %u measurements%s\n", n_disturbed,
+               n_measured, n_disturbed > n_measured / 4 ? ": the numbers say little" : "");
+    table_print(&table);
+    limits_print(&table);
+    write_files();
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The limits that rings are held against. Each is a ratio of two contenders that were measured in
+ * the same round, in the median of all rounds; of two peers the better one of the round counts.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/bench/table.h"
+
+/**
+ * struct limit - how fast a way of ours has to be
+ * @ours:   the contender's name, from the space after its family on
+ * @peers:  contenders that it is compared with; one of the same family begins with a space too
+ * @from:   sizes that it is about, the smallest
+ * @to:     the largest
+ * @wanted: with speeds: ours by the peer's, at least; with times of round trips: at most
+ */
+struct limit {
+    const char *ours, *peers[2];
+    size_t from, to;
+    double wanted;
+};
+
+static const struct limit limits[] = {
+    {" copy", {"boost"}, 64, 64, 2.0},
+    {" copy", {"unix stream"}, 64, 64, 100},
+    {" burst", {" copy"}, 64, 65536, 1.0},
+    {" burst", {"boost bulk", "dpdk bulk"}, 64, 65536, 1.0},
+    {" copy", {"boost", "dpdk"}, 1024, 65536, 1.1},
+    {" copy", {"copy loop", "memcpy loop"}, 1024, 65536, 1.0},
+    {" copy", {"unix stream"}, 65536, 65536, 3.5},
+    {" zero-copy", {" copy"}, 64, 65536, 1.1},
+    {" zero-copy", {" copy"}, LANE_LARGE, LANE_LARGE, 1.5},
+    {" crc32c", {" copy"}, 64, LANE_LARGE, 0.4},
+    {" hybrid", {" copy"}, 64, 64, 0.95},
+    {" spin trip", {"line trip"}, 64, 64, 1.1},
+    {" block trip", {"eventfd trip"}, 64, 64, 1.1},
+};
+
+/* Our own contenders come in families: what they are called before the way. */
+static const char *const families[] = {"ring", "library"};
+
+/* The index of a contender, or -1; a name that begins with a space is one of the family. */
+static int find(const struct table *table, const char *family, const char *name)
+{
+    char whole[64];
+
+    snprintf(whole, sizeof(whole), "%s%s", *name == ' ' ? family : "", name);
+    return table_find(table, whole);
+}
+
+/* The median of the ratios of the rounds. */
+static double ratio(const struct table *table, int ours, const int peers[2], unsigned size,
+                    bool trip)
+{
+    double ratios[TABLE_ROUNDS];
+
+    for (unsigned round = 0; round < table->n_rounds; round++) {
+        double own = table->ns[ours][size][round], best = 0;
+
+        for (int i = 0; i < 2; i++)
+            if (peers[i] >= 0 && (best <= 0 || table->ns[peers[i]][size][round] < best))
+                best = table->ns[peers[i]][size][round];
+        ratios[round] = trip ? own / best : best / own;
+    }
+    return table_median(ratios, table->n_rounds);
+}
+
+/* Return: whether it is met. */
+static bool print_ratio(const struct limit *limit, const char *names, double value, unsigned size)
+{
+    bool trip = strstr(limit->ours, "trip") != NULL;
+    bool met = trip ? value <= limit->wanted : value >= limit->wanted;
+    char text[16];
+
+    printf("  %-8s %-18s %7.2f x %-24s wanted: %s %6.2f   %s\n",
+           table_size_text(table_sizes[size], text, sizeof(text)), limit->ours + 1, value, names,
+           trip ? "at most " : "at least", limit->wanted, met ? "yes" : "NO");
+    return met;
+}
+
+static void print_limit(const struct table *table, const char *family, const struct limit *limit,
+                        unsigned *met, unsigned *all)
+{
+    int ours = find(table, family, limit->ours), peers[2] = {-1, -1};
+    char names[64] = "";
+
+    if (ours < 0)
+        return;
+    for (int i = 0; i < 2 && limit->peers[i]; i++) {
+        const char *name = limit->peers[i];
+        size_t length = strlen(names);
+
+        peers[i] = find(table, family, name);
+        if (peers[i] >= 0)
+            snprintf(names + length, sizeof(names) - length, "%s%s", length ? " or " : "",
+                     *name == ' ' ? name + 1 : name);
+        else
+            printf("  %s is not compared with %s: not in this build\n", limit->ours + 1, name);
+    }
+    if (peers[0] < 0 && peers[1] < 0)
+        return;
+    for (unsigned size = 0; size < TABLE_SIZES; size++)
+        if (table_sizes[size] >= limit->from && table_sizes[size] <= limit->to) {
+            bool trip = strstr(limit->ours, "trip") != NULL;
+
+            *met += print_ratio(limit, names, ratio(table, ours, peers, size, trip), size);
+            ++*all;
+        }
+}
+
+void limits_print(const struct table *table)
+{
+    for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++) {
+        unsigned met = 0, all = 0;
+
+        if (find(table, families[i], " copy") < 0)
+            continue;
+        printf("\n%s against its limits\n", families[i]);
+        for (size_t j = 0; j < sizeof(limits) / sizeof(*limits); j++)
+            print_limit(table, families[i], &limits[j], &met, &all);
+        printf("  %u of %u limits met\n", met, all);
+    }
+}
