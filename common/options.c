@@ -125,6 +125,8 @@ static int command_line_error(int kind, char **argv, struct failure *failure)
 /* Makes getopt_long's arrays of the table. */
 static void make_arrays(const struct option_spec *table, struct option *names, char *letters)
 {
+    if (table[table_length(table)].flags & OPTIONS_END_AT_WORD)
+        *letters++ = '+';
     *letters++ = ':'; /* tell a missing value from an unknown option */
     for (size_t i = 0; table[i].name; i++) {
         int kind = argument_kind(&table[i]);
@@ -145,7 +147,7 @@ int options_parse(const struct option_spec *table, int argc, char **argv, void *
 {
     const struct parse parse = {table, config, given, failure};
     struct option names[OPTIONS_MAX + 1] = {{.name = NULL}};
-    char letters[3 * OPTIONS_MAX + 2];
+    char letters[3 * OPTIONS_MAX + 3];
 
     assert(table_length(table) <= OPTIONS_MAX);
     make_arrays(table, names, letters);

@@ -33,9 +33,10 @@ typedef int option_set_fn(void *config, const struct option_spec *spec, const ch
 enum { OPTIONS_MAX = 64 };
 
 enum option_flags {
-    OPTION_NOT_IN_FILE = 1, /* makes sense on the command line only */
-    OPTION_LIVE = 2,        /* can change while the program runs (SIGHUP) */
-    OPTION_ADDS_UP = 4,     /* given again it adds to what was given; others are replaced */
+    OPTION_NOT_IN_FILE = 1,  /* makes sense on the command line only */
+    OPTION_LIVE = 2,         /* can change while the program runs (SIGHUP) */
+    OPTION_ADDS_UP = 4,      /* given again it adds to what was given; others are replaced */
+    OPTIONS_END_AT_WORD = 8, /* of the last entry: what follows the first argument is not ours */
 };
 
 /**
@@ -48,7 +49,8 @@ enum option_flags {
  * @offset:   for set functions that serve several options: the member of the config structure
  * @flags:    enum option_flags
  *
- * A table has at most OPTIONS_MAX entries and ends with an entry whose @name is NULL.
+ * A table has at most OPTIONS_MAX entries and ends with an entry whose @name is NULL; its @flags
+ * can be OPTIONS_END_AT_WORD.
  */
 struct option_spec {
     const char *name;

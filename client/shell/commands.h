@@ -1,61 +1,42 @@
 /* SPDX-License-Identifier: MIT
  *
- * The commands of the shell. One table has the form of each, its help, and what it does.
+ * The table of all commands: what is in it, and its help.
  */
 #ifndef IVSHMEM_COMMANDS_H
 #define IVSHMEM_COMMANDS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
-struct ivshmem;
+#include "client/shell/command.h"
 
 /**
- * struct session - what commands work on
- * @iv:      the connection
- * @out:     where they print
- * @verbose: say more about what is done
- * @done:    set by the command that ends the program
- */
-struct session {
-    struct ivshmem *iv;
-    FILE *out;
-    bool verbose;
-    bool done;
-};
-
-enum { COMMAND_NUMBERS_MAX = 2 };
-
-/**
- * struct command - one form of a command
- * @form:        its words; `<...>` stands for a decimal number
- * @help:        what it does; NULL keeps it out of the help
- * @needs_peers: makes no sense before the table of peers is complete
- * @run:         does it; gets the values of the numbers in @form
- */
-struct command {
-    const char *form;
-    const char *help;
-    bool needs_peers;
-    void (*run)(struct session *session, const uint64_t *numbers);
-};
-
-/**
- * command_find() - understand a command
- * @text:    the command; blanks around and between the words do not matter; NULL is no command
- * @length:  of @text; a command with a NUL inside is no command
- * @numbers: set to the COMMAND_NUMBERS_MAX or fewer numbers in it
+ * commands_next() - go through the table in the order of the help
+ * @after: the command before, NULL for the first
  *
- * Return: what to run; for text that is no command, one that says so.
+ * Return: the next one, or NULL.
  */
-const struct command *command_find(const char *text, size_t length, uint64_t *numbers);
+const struct command *commands_next(const struct command *after);
 
 /**
- * commands_help() - print the help of all commands
- * @out: where to
+ * commands_find() - look a command up
+ * @name: its first word
+ *
+ * Return: the command, or NULL.
  */
-void commands_help(FILE *out);
+const struct command *commands_find(const char *name);
+
+/**
+ * commands_help() - print a line for each form of commands
+ * @out: where to
+ * @all: of all that are not hidden; else of those that are told at start
+ */
+void commands_help(FILE *out, bool all);
+
+/**
+ * commands_help_one() - print everything there is to know about a command
+ * @out:     where to
+ * @command: the command
+ */
+void commands_help_one(FILE *out, const struct command *command);
 
 #endif

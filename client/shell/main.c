@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ivshmem-client: an interactive peer of an ivshmem server.
+ * ivshmem-client: a peer of an ivshmem server, as a shell or for one command.
  */
 
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "client/shell/call.h"
+#include "client/shell/oneshot.h"
 #include "client/shell/settings.h"
 #include "client/shell/shell.h"
 #include "common/log.h"
@@ -62,9 +62,9 @@ int main(int argc, char **argv)
     }
     if (settings.help || settings.version)
         return show_and_exit(&settings);
-    if (settings.method)
-        return call_run(settings.socket, settings.method, settings.parameters);
     raise_descriptor_limit();
+    if (oneshot_wanted(&settings))
+        return oneshot_run(&settings);
     shell = shell_new(&settings, &failure);
     if (shell)
         r = shell_run(shell, &failure);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * See settings.h.
+ * See settings.h. The program's own options stand before the command; what follows is the
+ * command's.
  */
 #include "client/shell/settings.h"
 
@@ -9,34 +10,45 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "client/shell/arguments.h"
+#include "client/shell/commands.h"
 #include "common/options.h"
 
 #define DEFAULT_SOCKET "/tmp/ivshmem_socket"
 
-static int set_socket(void *config, const struct option_spec *spec, const char *value,
-                      struct failure *failure)
+#define AT(member)     offsetof(struct settings, member)
+
+static int set_path(void *config, const struct option_spec *spec, const char *value,
+                    struct failure *failure)
 {
     const size_t most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
 
-    (void)spec;
     if (!*value)
         return failure_set(failure, EINVAL, "the path is empty");
     if (strlen(value) > most)
         return failure_set(failure, ENAMETOOLONG,
                            "'%s' has %zu bytes, and a socket path at most %zu; use a shorter one",
                            value, strlen(value), most);
-    ((struct settings *)config)->socket = value;
-    return 0;
+    return argument_set_text(config, spec, value, failure);
 }
-
-#define AT(member) offsetof(struct settings, member)
 
 static const struct option_spec options[] = {
     {"help", 'h', NULL, "show this help and exit", option_set_switch, AT(help), 0},
     {"verbose", 'v', NULL, "say what happens on the connection", option_set_switch, AT(verbose), 0},
-    {"socket", 'S', "PATH", "the server's socket [" DEFAULT_SOCKET "]", set_socket, 0, 0},
+    {"socket", 'S', "PATH", "the server's socket [" DEFAULT_SOCKET "]", set_path, AT(socket), 0},
+    {"control", 0, "PATH", "its control socket, if not SOCKET.ctl", set_path, AT(control), 0},
+    {"command", 'c', "TEXT", "run the commands in TEXT, and exit", argument_set_text, AT(commands),
+     0},
+    {"batch", 'b', NULL, "run the commands on standard input\nwithout help and prompts",
+     option_set_switch, AT(batch), 0},
+    {"json", 0, NULL, "say everything in JSON, one object a line", option_set_switch, AT(json), 0},
+    {"quiet", 'q', NULL, "say nothing but errors", option_set_switch, AT(quiet), 0},
+    {"join", 'j', NULL, "do everything as a peer, also what the\ncontrol socket could do",
+     option_set_switch, AT(join), 0},
+    {"wait-server", 0, "SECONDS", "wait so long for a server to come", argument_set_seconds,
+     AT(wait_ms), 0},
     {"version", 'V', NULL, "show the version and exit", option_set_switch, AT(version), 0},
-    {NULL, 0, NULL, NULL, NULL, 0, 0},
+    {NULL, 0, NULL, NULL, NULL, 0, OPTIONS_END_AT_WORD},
 };
 
 int settings_parse(struct settings *settings, int argc, char **argv, struct failure *failure)
@@ -45,26 +57,31 @@ int settings_parse(struct settings *settings, int argc, char **argv, struct fail
 
     *settings = (struct settings){.socket = DEFAULT_SOCKET};
     r = options_parse(options, argc, argv, settings, NULL, failure);
-    if (r < 0)
-        return r;
-    if (r < argc && strcmp(argv[r], "call") == 0) {
-        settings->method = argv[r + 1];
-        settings->parameters = settings->method ? argv[r + 2] : NULL;
-        r += 1 + (settings->method != NULL) + (settings->parameters != NULL);
-        if (!settings->method && !settings->help && !settings->version)
-            return failure_set(failure, EINVAL, "call needs a method; see ivshmem-control(7)");
-    }
-    if (r < argc)
-        return failure_set(failure, EINVAL, "unexpected argument '%s'; see --help", argv[r]);
+    if (r < 0 || settings->help || settings->version)
+        return r < 0 ? r : 0;
+    settings->words = argv + r;
+    settings->count = argc - r;
+    if (settings->count && !commands_find(settings->words[0]))
+        return failure_set(failure, EINVAL, "unexpected argument '%s': no command; see --help",
+                           settings->words[0]);
+    if ((settings->count != 0) + (settings->commands != NULL) + settings->batch > 1)
+        return failure_set(failure, EINVAL, "a command, -c and -b exclude each other");
     return 0;
 }
 
 void settings_usage(FILE *out)
 {
-    fputs("Usage: ivshmem-client [options] [call METHOD [PARAMETERS]]\n"
-          "Talk to the peers of an ivshmem server: type commands at its prompt, or pipe them in.\n"
-          "With call: call a method of its control socket, SOCKET.ctl, and print the answer.\n"
-          "\n",
-          out);
+    fputs(
+        "Usage: ivshmem-client [options] [COMMAND ...]\n"
+        "Take part in the shared memory of an ivshmem server. Without a COMMAND, type commands at\n"
+        "the prompt, or pipe them in.\n"
+        "\n",
+        out);
     options_print(options, out);
+    fputs("\nCommands (COMMAND --help tells more):\n", out);
+    commands_help(out, true);
+    fputs(
+        "\nExit status of commands: 0 done, 1 wrong usage, 2 no server, 3 no such peer or vector,\n"
+        "4 timed out, 5 refused.\n",
+        out);
 }

@@ -6,25 +6,36 @@
 #define IVSHMEM_SETTINGS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "common/failure.h"
 
 /**
  * struct settings - what the user asked for
- * @socket:  path of the server's socket; points into the command line
- * @verbose: say what happens on the connection
- * @help:    print the usage instead of anything else
- * @version: print the version instead of anything else
- * @method:  method of the control socket to call; NULL to be a peer
- * @parameters: its parameters, a JSON object; NULL for none
+ * @socket:   path of the server's socket
+ * @control:  path of its control socket; NULL for @socket with ".ctl" appended
+ * @commands: commands to run, as one text; NULL for none
+ * @words:    a command to run, the name first, with a NULL behind it
+ * @count:    of @words, 0 for none
+ * @wait_ms:  how long to wait for a server that is not there, milliseconds
+ * @batch:    run the commands that come on standard input, without help and prompts
+ * @join:     do everything as a peer
+ * @json, @quiet: how results are told
+ * @verbose:  say what happens on the connection
+ * @help:     print the usage instead of anything else
+ * @version:  print the version instead of anything else
+ *
+ * Texts point into the command line.
  */
 struct settings {
-    const char *socket;
-    bool verbose;
-    bool help;
-    bool version;
-    const char *method, *parameters;
+    const char *socket, *control, *commands;
+    char **words;
+    int count;
+    int64_t wait_ms;
+    bool batch, join;
+    bool json, quiet, verbose;
+    bool help, version;
 };
 
 /**

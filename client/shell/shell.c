@@ -22,8 +22,11 @@
 #include <unistd.h>
 
 #include "client/shell/commands.h"
+#include "client/shell/interrupt.h"
 #include "client/shell/lines.h"
 #include "client/shell/output.h"
+#include "client/shell/tool.h"
+#include "client/shell/words.h"
 #include "common/log.h"
 #include "ivshmem.h"
 
@@ -31,8 +34,7 @@ enum { RETRY_MS = 1000 };
 
 struct shell {
     const struct settings *settings;
-    char target[128];
-    struct session session;
+    struct tool tool;
     struct output output;
     struct lines lines;
     int64_t next_try; /* to connect, at the earliest; milliseconds of CLOCK_MONOTONIC */
@@ -41,26 +43,18 @@ struct shell {
     struct failure last_cause; /* why there is no connection, as the user was told */
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-#define say(shell, ...) fprintf((shell)->session.out, __VA_ARGS__)
+#define say(shell, ...) fprintf((shell)->tool.emit.out, __VA_ARGS__)
 
 #define explain(shell, ...)                                                                        \
     do {                                                                                           \
-        if ((shell)->session.verbose)                                                              \
+        if ((shell)->tool.verbose)                                                                 \
             say(shell, __VA_ARGS__);                                                               \
     } while (0)
 
 /* Says why there is no connection, once for each new cause. */
 static void say_cause(struct shell *shell)
 {
-    const char *cause = ivshmem_error(shell->session.iv);
+    const char *cause = ivshmem_error(shell->tool.iv);
 
     if (strcmp(shell->last_cause.text, cause) == 0)
         return;
@@ -71,16 +65,16 @@ static void say_cause(struct shell *shell)
 /* A server that is not there needs no explanation; anything else does. */
 static void say_not_connected(struct shell *shell, bool just_absent)
 {
-    fflush(shell->session.out);
-    if (!just_absent || shell->session.verbose)
+    fflush(shell->tool.emit.out);
+    if (!just_absent || shell->tool.verbose)
         say_cause(shell);
     fprintf(stderr, "cannot connect to server, retry in 1 second\n");
-    shell->next_try = now_ms() + RETRY_MS;
+    shell->next_try = tool_now() + RETRY_MS;
 }
 
-static void on_connected(struct ivshmem *iv, void *context)
+static void say_connected(struct shell *shell)
 {
-    struct shell *shell = context;
+    struct ivshmem *iv = shell->tool.iv;
 
     shell->attached = true;
     shell->last_cause.text[0] = '\0';
@@ -89,65 +83,52 @@ static void on_connected(struct ivshmem *iv, void *context)
     say(shell, "listen on server socket %d\n", ivshmem_socket(iv));
 }
 
-static void on_peer_joined(struct ivshmem *iv, void *context, unsigned peer)
+static void say_rung(struct shell *shell, unsigned id, unsigned vector)
 {
-    struct shell *shell = context;
-
-    (void)iv;
-    explain(shell, "new peer id = %u\n", peer);
-}
-
-static void on_vector_added(struct ivshmem *iv, void *context, unsigned peer, unsigned vector)
-{
-    struct shell *shell = context;
-
-    explain(shell, "  new vector %u (fd=%d) for peer id %u\n", vector,
-            ivshmem_vector_fd(iv, peer, vector), peer);
-}
-
-static void on_peer_left(struct ivshmem *iv, void *context, unsigned peer)
-{
-    struct shell *shell = context;
-
-    (void)iv;
-    explain(shell, "delete peer id = %u\n", peer);
-}
-
-static void on_notification(struct ivshmem *iv, void *context, unsigned vector)
-{
-    struct shell *shell = context;
-    int id = ivshmem_id(iv);
-
     explain(shell, "received event on fd %d vector %u\n",
-            ivshmem_vector_fd(iv, (unsigned)id, vector), vector);
-    say(shell, "receive notification from peer_id=%d vector=%u\n", id, vector);
+            ivshmem_vector_fd(shell->tool.iv, id, vector), vector);
+    say(shell, "receive notification from peer_id=%u vector=%u\n", id, vector);
 }
 
-static void on_disconnected(struct ivshmem *iv, void *context, int error)
+static void say_disconnected(struct shell *shell, int error)
 {
-    struct shell *shell = context;
-
-    (void)iv;
     if (!shell->attached) {
         say_not_connected(shell, false);
         return;
     }
     shell->attached = false;
     say(shell, "disconnected from server\n");
-    fflush(shell->session.out);
-    if (error != -ECONNRESET || shell->session.verbose)
+    fflush(shell->tool.emit.out);
+    if (error != -ECONNRESET || shell->tool.verbose)
         say_cause(shell);
 }
 
-static const struct ivshmem_callbacks callbacks = {
-    .size = sizeof(callbacks),
-    .connected = on_connected,
-    .peer_joined = on_peer_joined,
-    .vector_added = on_vector_added,
-    .peer_left = on_peer_left,
-    .notification = on_notification,
-    .disconnected = on_disconnected,
-};
+static void on_event(struct tool *tool, const struct event *event)
+{
+    struct shell *shell = tool->context;
+
+    switch (event->what) {
+    case HAPPENED_CONNECTED:
+        say_connected(shell);
+        break;
+    case HAPPENED_JOINED:
+        explain(shell, "new peer id = %u\n", event->peer);
+        break;
+    case HAPPENED_VECTOR:
+        explain(shell, "  new vector %u (fd=%d) for peer id %u\n", event->vector,
+                ivshmem_vector_fd(tool->iv, event->peer, event->vector), event->peer);
+        break;
+    case HAPPENED_LEFT:
+        explain(shell, "delete peer id = %u\n", event->peer);
+        break;
+    case HAPPENED_RUNG:
+        say_rung(shell, event->peer, event->vector);
+        break;
+    case HAPPENED_DISCONNECTED:
+        say_disconnected(shell, event->error);
+        break;
+    }
+}
 
 struct shell *shell_new(const struct settings *settings, struct failure *failure)
 {
@@ -156,15 +137,16 @@ struct shell *shell_new(const struct settings *settings, struct failure *failure
 
     if (shell) {
         shell->settings = settings;
-        snprintf(shell->target, sizeof(shell->target), "unix:%s", settings->socket);
         r = output_init(&shell->output, STDOUT_FILENO);
-        shell->session.out = shell->output.file;
-        shell->session.verbose = settings->verbose;
     }
     if (r == 0)
-        r = ivshmem_new(&shell->session.iv, &callbacks, shell);
-    if (r == 0)
+        r = tool_init(&shell->tool, settings, shell->output.file);
+    if (r == 0) {
+        shell->tool.emit.interactive = true;
+        shell->tool.listener = on_event;
+        shell->tool.context = shell;
         return shell;
+    }
     failure_set(failure, -r, "cannot start: %s", strerror(-r));
     return shell_free(shell);
 }
@@ -173,29 +155,25 @@ struct shell *shell_free(struct shell *shell)
 {
     if (!shell)
         return NULL;
-    ivshmem_free(shell->session.iv);
+    tool_deinit(&shell->tool);
     lines_deinit(&shell->lines);
     output_deinit(&shell->output);
     free(shell);
     return NULL;
 }
 
-static bool has_connection(const struct shell *shell)
-{
-    return ivshmem_socket(shell->session.iv) >= 0;
-}
-
 /* Tries at most once a second, also against a server that lets us in and throws us out. */
 static void keep_connected(struct shell *shell)
 {
-    int64_t now = now_ms();
+    int64_t now = tool_now();
+    char room[160];
     int r;
 
-    if (has_connection(shell) || now < shell->next_try)
+    if (tool_connected(&shell->tool) || now < shell->next_try)
         return;
     shell->next_try = now + RETRY_MS;
     explain(shell, "connect to client %s\n", shell->settings->socket);
-    r = ivshmem_open(shell->session.iv, shell->target);
+    r = ivshmem_open(shell->tool.iv, tool_target(&shell->tool, room, sizeof(room)));
     if (r < 0)
         say_not_connected(shell, r == -ENOENT || r == -ECONNREFUSED);
 }
@@ -208,19 +186,65 @@ static bool has_command(struct shell *shell)
     return lines_peek(&shell->lines, &text, &length);
 }
 
+/* QEMU's client has one answer for everything; ours says more where scripts do not look for that.
+ */
+static void say_wrong(struct shell *shell, const struct arguments *given,
+                      const struct failure *failure)
+{
+    const struct command *command = given->command;
+
+    if (!command || (command->flags & COMMAND_PLAIN && !given->has_options))
+        emit_error(&shell->tool.emit, STATUS_USAGE, "invalid command, type help");
+    else
+        emit_error(&shell->tool.emit, STATUS_USAGE, "%s", failure->text);
+}
+
+/* Return: false when the command has to wait for the peers. */
+static bool run_words(struct shell *shell, const struct words *words)
+{
+    struct tool *tool = &shell->tool;
+    struct failure failure = {.text = ""};
+    struct arguments given;
+
+    if (arguments_parse(&given, words->count, words->list, &failure) < 0) {
+        say_wrong(shell, &given, &failure);
+        return true;
+    }
+    if (tool_needs_place(tool, &given) && !ivshmem_ready(tool->iv))
+        return false;
+    interrupt_catch();
+    tool_run(tool, &given);
+    interrupt_release();
+    return true;
+}
+
+static bool run_text(struct shell *shell, const char *text, size_t length)
+{
+    const struct arguments unknown = {.command = NULL};
+    struct failure failure = {.text = ""};
+    struct words words = {.count = 0};
+    bool done = true;
+
+    if (!text || strlen(text) != length)
+        say_wrong(shell, &unknown, &failure);
+    else if (words_split(&words, text, &failure) < 0)
+        say_wrong(shell,
+                  &(struct arguments){.command = words.count ? commands_find(*words.list) : NULL},
+                  &failure);
+    else if (words.count)
+        done = run_words(shell, &words);
+    words_deinit(&words);
+    return done;
+}
+
 static void run_commands(struct shell *shell)
 {
-    struct session *session = &shell->session;
     const char *text;
     size_t length;
 
-    while (!session->done && lines_peek(&shell->lines, &text, &length)) {
-        uint64_t numbers[COMMAND_NUMBERS_MAX];
-        const struct command *command = command_find(text, length, numbers);
-
-        if (command->needs_peers && !ivshmem_ready(session->iv))
+    while (!shell->tool.done && lines_peek(&shell->lines, &text, &length)) {
+        if (!run_text(shell, text, length))
             return;
-        command->run(session, numbers);
         lines_drop(&shell->lines);
         shell->prompt_due = true;
     }
@@ -249,9 +273,9 @@ static int poll_timeout(const struct shell *shell, bool want_input)
 
     if (shell->prompt_due && want_input)
         return 0;
-    if (has_connection(shell))
+    if (tool_connected(&shell->tool))
         return -1;
-    left = shell->next_try - now_ms();
+    left = shell->next_try - tool_now();
     return left > 0 ? (int)left : 0;
 }
 
@@ -260,17 +284,17 @@ static int wait_for_events(struct shell *shell, struct failure *failure)
     bool want_input = !shell->lines.ended && !has_command(shell);
     struct pollfd fds[] = {
         {.fd = want_input ? STDIN_FILENO : -1, .events = POLLIN},
-        {.fd = has_connection(shell) ? ivshmem_fd(shell->session.iv) : -1, .events = POLLIN},
+        {.fd = tool_connected(&shell->tool) ? ivshmem_fd(shell->tool.iv) : -1, .events = POLLIN},
         {.fd = shell->output.gone ? -1 : STDOUT_FILENO}, /* tells when its reader goes */
     };
 
-    fflush(shell->session.out);
+    fflush(shell->tool.emit.out);
     if (poll(fds, 3, poll_timeout(shell, want_input)) < 0)
         return errno == EINTR ? 0 : failure_set(failure, errno, "poll: %s", strerror(errno));
     if (fds[2].revents & (POLLERR | POLLHUP))
         shell->output.gone = true;
     if (fds[1].revents)
-        ivshmem_dispatch(shell->session.iv);
+        ivshmem_dispatch(shell->tool.iv);
     if (fds[0].revents)
         return read_input(shell, failure);
     if (want_input && shell->output.gone) /* nobody to talk to: do what has been asked, and go */
@@ -286,12 +310,12 @@ static int wait_for_events(struct shell *shell, struct failure *failure)
  */
 static int finish(struct shell *shell, struct failure *failure)
 {
-    if (has_connection(shell) && ivshmem_ready(shell->session.iv))
-        ivshmem_dispatch(shell->session.iv);
-    fflush(shell->session.out);
-    if (!shell->output.at_line_start && !(shell->session.done && isatty(STDIN_FILENO)))
+    if (tool_connected(&shell->tool) && ivshmem_ready(shell->tool.iv))
+        ivshmem_dispatch(shell->tool.iv);
+    fflush(shell->tool.emit.out);
+    if (!shell->output.at_line_start && !(shell->tool.done && isatty(STDIN_FILENO)))
         say(shell, "\n"); /* who types quit on a terminal has ended the line */
-    fflush(shell->session.out);
+    fflush(shell->tool.emit.out);
     if (shell->output.error)
         return failure_set(failure, shell->output.error, "cannot write to standard output: %s",
                            strerror(shell->output.error));
@@ -300,15 +324,15 @@ static int finish(struct shell *shell, struct failure *failure)
 
 int shell_run(struct shell *shell, struct failure *failure)
 {
-    commands_help(shell->session.out);
+    commands_help(shell->tool.emit.out, false);
     say(shell, "cmd> ");
-    fflush(shell->session.out);
+    fflush(shell->tool.emit.out);
     for (;;) {
         int r;
 
         keep_connected(shell);
         run_commands(shell);
-        if (shell->session.done || shell->output.error)
+        if (shell->tool.done || shell->output.error)
             break;
         if (shell->lines.ended && !has_command(shell))
             break;

@@ -4,8 +4,9 @@
  * commands are taken after each piece. Whatever the pieces, the commands are those between the
  * separators, and each is understood or refused.
  */
-#include "client/shell/commands.h"
+#include "client/shell/arguments.h"
 #include "client/shell/lines.h"
+#include "client/shell/words.h"
 #include "tests/fuzz/fuzz.h"
 
 /* The command that begins at @at, as one would find it with all input at hand. */
@@ -18,14 +19,25 @@ static size_t command_length(const uint8_t *data, size_t size, size_t at)
     return end - at;
 }
 
+/* A command is understood, or refused with a reason; its words stay inside its text. */
 static void check_command(const char *text, size_t length)
 {
-    uint64_t numbers[COMMAND_NUMBERS_MAX] = {0};
-    const struct command *command = command_find(text, length, numbers);
+    struct failure failure = {.text = ""};
+    struct arguments given = {.command = NULL};
+    struct words words;
+    int r = words_split(&words, text, &failure);
+    size_t total = 0;
 
-    REQUIRE(command && command->form && command->run);
-    if (memchr(text, '\0', length))
-        REQUIRE(!command->form[0]);
+    REQUIRE(r == 0 || failure.text[0]);
+    for (int i = 0; r == 0 && i < words.count; i++)
+        total += strlen(words.list[i]);
+    REQUIRE(total <= length);
+    if (r == 0 && words.count) {
+        r = arguments_parse(&given, words.count, words.list, &failure);
+        REQUIRE(r == 0 ? given.command && given.command->run && given.count >= 0
+                       : failure.text[0] != '\0');
+    }
+    words_deinit(&words);
 }
 
 /* Takes up to @most commands, and looks at the next without taking it. Return: where the next

@@ -50,6 +50,8 @@ def options_in_help(text):
 
 
 def options_in_page(text):
+    """Of the program; those of commands stand in another section."""
+    text = text.partition(".Sh COMMANDS")[0]
     matches = [PAGE_LINE.match(line) for line in text.splitlines()]
     return {(m.group(1), m.group(2), " Ar " in m.group(3)) for m in matches if m}
 

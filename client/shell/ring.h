@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Ringing doorbells, for commands.
+ */
+#ifndef IVSHMEM_RING_COMMAND_H
+#define IVSHMEM_RING_COMMAND_H
+
+#include "client/shell/tool.h"
+
+/**
+ * struct bells - which doorbells
+ * @everybody:    of all peers but ourselves; the rest does not matter then
+ * @every_vector: all of the peer's
+ * @peer, @vector: the one
+ */
+struct bells {
+    bool everybody, every_vector;
+    uint64_t peer, vector;
+};
+
+/**
+ * bells_parse() - read which doorbells are meant
+ * @bells:   set
+ * @peer:    an ID, or "all"
+ * @vector:  a number, or "all"; NULL after a @peer of "all"
+ * @failure: what is wrong with them
+ *
+ * Return: 0 or a negative errno.
+ */
+int bells_parse(struct bells *bells, const char *peer, const char *vector, struct failure *failure);
+
+/**
+ * bells_ring() - ring them once, as the peer that we are, or through the control socket
+ * @tool:  the tool
+ * @bells: which
+ * @rung:  how many were rung is added here
+ *
+ * Return: enum status, after saying what is wrong.
+ */
+int bells_ring(struct tool *tool, const struct bells *bells, uint64_t *rung);
+
+/**
+ * bells_ring_until() - ring them again and again until there is an answer
+ * @tool:  the tool, a peer
+ * @given: what answer, how often, how long
+ * @bells: which
+ *
+ * Return: enum status, after saying how it ended.
+ */
+int bells_ring_until(struct tool *tool, const struct arguments *given, const struct bells *bells);
+
+#endif
