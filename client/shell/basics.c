@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The commands of the shell itself: help and quit.
+ * The commands of the shell itself: help and quit, and complete, which other shells call.
  */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "client/shell/commands.h"
+#include "client/shell/complete.h"
 #include "client/shell/tool.h"
 
 static int help_all(struct tool *tool, bool all)
@@ -81,6 +83,13 @@ const struct command shell_commands[] = {
         .most = 1,
         .check = check_help,
         .run = run_help,
+    },
+    {
+        .name = "complete",
+        .forms = {{"[<word>...]", "print what the last word can be, for other shells"}},
+        .flags = COMMAND_HIDDEN,
+        .most = INT_MAX,
+        .run = complete_run,
     },
     {.name = NULL},
 };

@@ -94,7 +94,9 @@ void emit_list(const struct emit *emit, cJSON *object, const char *name, const c
     } else if (!emit->quiet) {
         fputs(head ? head : "", emit->out);
         cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(object, name))
+        {
             emit_text(emit->out, item, template);
+        }
     }
     cJSON_Delete(object);
 }
@@ -150,17 +152,33 @@ void emit_add_hex(cJSON *object, const char *name, const uint8_t *bytes, size_t 
     cJSON_AddStringToObject(object, name, text);
 }
 
-void emit_add_time(cJSON *object)
+static void add_time(cJSON *object, const struct timespec *when)
 {
-    struct timespec now;
     struct tm local;
     char clock[16], whole[40];
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    localtime_r(&now.tv_sec, &local);
+    localtime_r(&when->tv_sec, &local);
     strftime(clock, sizeof(clock), "%H:%M:%S", &local);
-    snprintf(whole, sizeof(whole), "%s.%03ld", clock, now.tv_nsec / 1000000);
+    snprintf(whole, sizeof(whole), "%s.%03ld", clock, when->tv_nsec / 1000000);
     cJSON_AddStringToObject(object, "clock", whole);
-    snprintf(whole, sizeof(whole), "%lld.%06ld", (long long)now.tv_sec, now.tv_nsec / 1000);
+    snprintf(whole, sizeof(whole), "%lld.%06ld", (long long)when->tv_sec, when->tv_nsec / 1000);
     cJSON_AddRawToObject(object, "time", whole);
+}
+
+void emit_add_time(cJSON *object)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    add_time(object, &now);
+}
+
+void emit_set_time(cJSON *object)
+{
+    double given = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(object, "time"));
+    int64_t us = given > 0 && given < 1e17 ? (int64_t)given : 0;
+    const struct timespec when = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+
+    cJSON_DeleteItemFromObjectCaseSensitive(object, "time");
+    add_time(object, &when);
 }

@@ -81,4 +81,7 @@ void emit_add_hex(cJSON *object, const char *name, const uint8_t *bytes, size_t 
 /** emit_add_time() - add "time", now, as seconds since 1970, and "clock", the local time of day */
 void emit_add_time(cJSON *object);
 
+/** emit_set_time() - the same for an object whose "time" is microseconds since 1970 */
+void emit_set_time(cJSON *object);
+
 #endif

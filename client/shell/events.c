@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The command wait.
+ * The command wait, and what is in the table about those that go on (watch.h).
  */
 #include <errno.h>
 
 #include "client/shell/latch.h"
 #include "client/shell/tool.h"
+#include "client/shell/watch.h"
 
 static int read_vectors(const struct arguments *given, unsigned *vectors, struct failure *failure)
 {
@@ -69,6 +70,31 @@ static const struct option_spec wait_options[] = {
     {NULL, 0, NULL, NULL, NULL, 0, 0},
 };
 
+static bool monitor_needs_place(const struct arguments *given)
+{
+    return !given->control_only;
+}
+
+static const struct option_spec monitor_options[] = {
+    {"control-only", 0, NULL, "do not join the peers for it", option_set_switch,
+     ARGUMENT(control_only), 0},
+    {"count", 'n', "N", "end after so many events", argument_set_count, ARGUMENT(times), 0},
+    {"timeout", 't', "SECONDS", "end after this time, with exit status 4", argument_set_seconds,
+     ARGUMENT(timeout), 0},
+    {NULL, 0, NULL, NULL, NULL, 0, 0},
+};
+
+static const struct option_spec watch_options[] = {
+    {"offset", 'o', "SIZE", "where to begin [0]", argument_set_size, ARGUMENT(offset), 0},
+    {"length", 'l', "SIZE", "how many bytes [4096]", argument_set_size, ARGUMENT(length), 0},
+    {"interval", 'i', "SECONDS", "how often to look [0.1]", argument_set_seconds,
+     ARGUMENT(interval), 0},
+    {"count", 'n', "N", "end after so many rows", argument_set_count, ARGUMENT(times), 0},
+    {"timeout", 't', "SECONDS", "end after this time, with exit status 4", argument_set_seconds,
+     ARGUMENT(timeout), 0},
+    {NULL, 0, NULL, NULL, NULL, 0, 0},
+};
+
 const struct command event_commands[] = {
     {
         .name = "wait",
@@ -80,6 +106,22 @@ const struct command event_commands[] = {
         .most = WIRE_VECTORS_MAX,
         .check = check_wait,
         .run = run_wait,
+    },
+    {
+        .name = "monitor",
+        .forms = {{"", "print what happens: joins, leaves, refusals, our doorbells"}},
+        .details = "With a control socket it tells of processes and reasons too.",
+        .options = monitor_options,
+        .needs = NEEDS_EITHER,
+        .needs_place = monitor_needs_place,
+        .run = monitor_run,
+    },
+    {
+        .name = "watch",
+        .forms = {{"", "print the rows of the memory that change"}},
+        .options = watch_options,
+        .needs = NEEDS_MEMORY,
+        .run = watch_run,
     },
     {.name = NULL},
 };

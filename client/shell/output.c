@@ -34,7 +34,11 @@ static ssize_t cookie_write(void *cookie, const char *bytes, size_t count)
 {
     struct output *output = cookie;
 
+    if (count && output->hide)
+        output->hide(output->context);
     write_all(output, bytes, count);
+    if (count && output->show)
+        output->show(output->context);
     if (count)
         output->at_line_start = bytes[count - 1] == '\n';
     return (ssize_t)count;

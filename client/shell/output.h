@@ -17,6 +17,7 @@
  * @error:   errno of the first write that failed, 0 if none did
  * @gone:    the reader closed its end; the rest is dropped, which is no error
  * @at_line_start: the last byte that was flushed is a newline
+ * @hide, @show: are called before and after something is written, with @context; NULL for nothing
  */
 struct output {
     FILE *file;
@@ -24,6 +25,9 @@ struct output {
     int error;
     bool gone;
     bool at_line_start;
+    void (*hide)(void *context);
+    void (*show)(void *context);
+    void *context;
 };
 
 /**

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/shell/tool.h"
+#include "client/shell/watch.h"
 #include "common/log.h"
 
 /* --- status, peers, slots --- */
@@ -201,6 +202,15 @@ static int run_call(struct tool *tool, struct arguments *given)
     return status;
 }
 
+static const struct option_spec top_options[] = {
+    {"once", 0, NULL, "print it once, as when there is no terminal", option_set_switch,
+     ARGUMENT(once), 0},
+    {"interval", 'i', "SECONDS", "how often to look [1]", argument_set_seconds, ARGUMENT(interval),
+     0},
+    {"count", 'n', "N", "end after so many looks", argument_set_count, ARGUMENT(times), 0},
+    {NULL, 0, NULL, NULL, NULL, 0, 0},
+};
+
 const struct command server_commands[] = {
     {
         .name = "status",
@@ -256,6 +266,13 @@ const struct command server_commands[] = {
         .most = 2,
         .check = check_call,
         .run = run_call,
+    },
+    {
+        .name = "top",
+        .forms = {{"", "a live screen of peers, backlogs and channels"}},
+        .options = top_options,
+        .needs = NEEDS_CONTROL,
+        .run = top_run,
     },
     {.name = NULL},
 };

@@ -32,7 +32,7 @@ static int set_path(void *config, const struct option_spec *spec, const char *va
     return argument_set_text(config, spec, value, failure);
 }
 
-static const struct option_spec options[] = {
+const struct option_spec settings_options[] = {
     {"help", 'h', NULL, "show this help and exit", option_set_switch, AT(help), 0},
     {"verbose", 'v', NULL, "say what happens on the connection", option_set_switch, AT(verbose), 0},
     {"socket", 'S', "PATH", "the server's socket [" DEFAULT_SOCKET "]", set_path, AT(socket), 0},
@@ -56,7 +56,7 @@ int settings_parse(struct settings *settings, int argc, char **argv, struct fail
     int r;
 
     *settings = (struct settings){.socket = DEFAULT_SOCKET};
-    r = options_parse(options, argc, argv, settings, NULL, failure);
+    r = options_parse(settings_options, argc, argv, settings, NULL, failure);
     if (r < 0 || settings->help || settings->version)
         return r < 0 ? r : 0;
     settings->words = argv + r;
@@ -77,7 +77,7 @@ void settings_usage(FILE *out)
         "the prompt, or pipe them in.\n"
         "\n",
         out);
-    options_print(options, out);
+    options_print(settings_options, out);
     fputs("\nCommands (COMMAND --help tells more):\n", out);
     commands_help(out, true);
     fputs(

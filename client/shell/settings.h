@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "common/failure.h"
+#include "common/options.h"
 
 /**
  * struct settings - what the user asked for
@@ -37,6 +38,8 @@ struct settings {
     bool json, quiet, verbose;
     bool help, version;
 };
+
+extern const struct option_spec settings_options[];
 
 /**
  * settings_parse() - read the command line over the defaults

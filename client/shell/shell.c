@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "client/shell/commands.h"
+#include "client/shell/edit.h"
 #include "client/shell/interrupt.h"
 #include "client/shell/lines.h"
 #include "client/shell/output.h"
@@ -37,8 +38,9 @@ struct shell {
     struct tool tool;
     struct output output;
     struct lines lines;
-    int64_t next_try; /* to connect, at the earliest; milliseconds of CLOCK_MONOTONIC */
-    bool attached;    /* the server has let us in, and the user knows */
+    struct edit *edit; /* NULL: lines are read as they come */
+    int64_t next_try;  /* to connect, at the earliest; milliseconds of CLOCK_MONOTONIC */
+    bool attached;     /* the server has let us in, and the user knows */
     bool prompt_due;
     struct failure last_cause; /* why there is no connection, as the user was told */
 };
@@ -66,9 +68,11 @@ static void say_cause(struct shell *shell)
 static void say_not_connected(struct shell *shell, bool just_absent)
 {
     fflush(shell->tool.emit.out);
+    edit_hide(shell->edit);
     if (!just_absent || shell->tool.verbose)
         say_cause(shell);
     fprintf(stderr, "cannot connect to server, retry in 1 second\n");
+    edit_show(shell->edit);
     shell->next_try = tool_now() + RETRY_MS;
 }
 
@@ -99,8 +103,11 @@ static void say_disconnected(struct shell *shell, int error)
     shell->attached = false;
     say(shell, "disconnected from server\n");
     fflush(shell->tool.emit.out);
-    if (error != -ECONNRESET || shell->tool.verbose)
+    if (error != -ECONNRESET || shell->tool.verbose) {
+        edit_hide(shell->edit);
         say_cause(shell);
+        edit_show(shell->edit);
+    }
 }
 
 static void on_event(struct tool *tool, const struct event *event)
@@ -145,6 +152,9 @@ struct shell *shell_new(const struct settings *settings, struct failure *failure
         shell->tool.emit.interactive = true;
         shell->tool.listener = on_event;
         shell->tool.context = shell;
+        shell->edit = settings->json ? NULL : edit_new(&shell->tool, &shell->output);
+        if (shell->edit)
+            interrupt_catch();
         return shell;
     }
     failure_set(failure, -r, "cannot start: %s", strerror(-r));
@@ -155,6 +165,7 @@ struct shell *shell_free(struct shell *shell)
 {
     if (!shell)
         return NULL;
+    shell->edit = edit_free(shell->edit);
     tool_deinit(&shell->tool);
     lines_deinit(&shell->lines);
     output_deinit(&shell->output);
@@ -212,9 +223,17 @@ static bool run_words(struct shell *shell, const struct words *words)
     }
     if (tool_needs_place(tool, &given) && !ivshmem_ready(tool->iv))
         return false;
-    interrupt_catch();
+    if (shell->edit)
+        interrupt_forget();
+    else if (isatty(STDIN_FILENO))
+        interrupt_catch();
     tool_run(tool, &given);
-    interrupt_release();
+    if (shell->edit && interrupt_seen())
+        say(shell, "\n"); /* behind the ^C */
+    if (shell->edit)
+        interrupt_forget();
+    else
+        interrupt_release();
     return true;
 }
 
@@ -250,7 +269,7 @@ static void run_commands(struct shell *shell)
     }
 }
 
-static int read_input(struct shell *shell, struct failure *failure)
+static int read_plain(struct shell *shell, struct failure *failure)
 {
     char chunk[16384];
     ssize_t got = read(STDIN_FILENO, chunk, sizeof(chunk));
@@ -267,11 +286,34 @@ static int read_input(struct shell *shell, struct failure *failure)
     return failure_set(failure, errno, "cannot read commands: %s", strerror(errno));
 }
 
+static int read_input(struct shell *shell, int events, struct failure *failure)
+{
+    if (!shell->edit)
+        return read_plain(shell, failure);
+    if (events & (POLLHUP | POLLERR)) { /* the terminal has been taken away */
+        lines_end(&shell->lines);
+        return 0;
+    }
+    return edit_read(shell->edit, &shell->lines) < 0
+               ? failure_set(failure, ENOMEM, "no memory for a line of input")
+               : 0;
+}
+
+/* Ctrl-C where lines are edited: forgets what is typed, or the command that waits for a server. */
+static void forget_input(struct shell *shell, bool want_input)
+{
+    interrupt_forget();
+    if (want_input)
+        edit_clear(shell->edit);
+    else if (has_command(shell))
+        lines_drop(&shell->lines);
+}
+
 static int poll_timeout(const struct shell *shell, bool want_input)
 {
     int64_t left;
 
-    if (shell->prompt_due && want_input)
+    if (shell->prompt_due && want_input && !shell->edit)
         return 0;
     if (tool_connected(&shell->tool))
         return -1;
@@ -289,6 +331,10 @@ static int wait_for_events(struct shell *shell, struct failure *failure)
     };
 
     fflush(shell->tool.emit.out);
+    if (shell->edit)
+        want_input ? edit_begin(shell->edit) : edit_end(shell->edit);
+    if (interrupt_seen())
+        forget_input(shell, want_input);
     if (poll(fds, 3, poll_timeout(shell, want_input)) < 0)
         return errno == EINTR ? 0 : failure_set(failure, errno, "poll: %s", strerror(errno));
     if (fds[2].revents & (POLLERR | POLLHUP))
@@ -296,10 +342,10 @@ static int wait_for_events(struct shell *shell, struct failure *failure)
     if (fds[1].revents)
         ivshmem_dispatch(shell->tool.iv);
     if (fds[0].revents)
-        return read_input(shell, failure);
+        return read_input(shell, fds[0].revents, failure);
     if (want_input && shell->output.gone) /* nobody to talk to: do what has been asked, and go */
         lines_end(&shell->lines);
-    if (want_input && shell->prompt_due) {
+    if (want_input && shell->prompt_due && !shell->edit) {
         say(shell, "cmd> ");
         shell->prompt_due = false;
     }
@@ -325,7 +371,10 @@ static int finish(struct shell *shell, struct failure *failure)
 int shell_run(struct shell *shell, struct failure *failure)
 {
     commands_help(shell->tool.emit.out, false);
-    say(shell, "cmd> ");
+    if (shell->edit)
+        say(shell, "help all: all commands; help <command>: one of them\n");
+    else
+        say(shell, "cmd> ");
     fflush(shell->tool.emit.out);
     for (;;) {
         int r;

@@ -214,22 +214,25 @@ int tool_pause(struct tool *tool, int64_t timeout, int fd)
             return r;
         if (fds[1].revents)
             return 1;
-        if (left == 0)
+        if (left == 0 || tool->woken)
             return 0;
     }
 }
 
 /* --- the control socket --- */
 
-static int open_control(struct tool *tool, struct failure *failure)
+int tool_open_control(const struct tool *tool, struct control **control, struct failure *failure)
 {
+    const char *given = tool->settings->control;
     char path[160];
 
-    if (tool->control)
-        return 0;
     snprintf(path, sizeof(path), "%s.ctl", tool->settings->socket);
-    return control_open(&tool->control, tool->settings->control ? tool->settings->control : path,
-                        failure);
+    return control_open(control, given ? given : path, failure);
+}
+
+static int open_control(struct tool *tool, struct failure *failure)
+{
+    return tool->control ? 0 : tool_open_control(tool, &tool->control, failure);
 }
 
 bool tool_has_control(struct tool *tool)

@@ -54,6 +54,7 @@ typedef void tool_listener_fn(struct tool *tool, const struct event *event);
  * @listener: is told what happens; NULL for nobody. A command may put itself there while it runs
  * @context:  the listener's
  * @latched:  our vectors that were rung and not waited for
+ * @woken:    set by a listener that has seen enough: ends tool_pause()
  * @verbose:  say more about what is done
  * @done:     set by the command that ends the program
  */
@@ -65,8 +66,7 @@ struct tool {
     tool_listener_fn *listener;
     void *context;
     bool latched[WIRE_VECTORS_MAX];
-    bool verbose;
-    bool done;
+    bool woken, verbose, done;
 };
 
 /**
@@ -105,6 +105,16 @@ bool tool_needs_place(const struct tool *tool, const struct arguments *given);
  * Return: enum status.
  */
 int tool_run(struct tool *tool, struct arguments *given);
+
+/**
+ * tool_open_control() - make one more connection to the control socket
+ * @tool:    the tool
+ * @control: set to the connection; left alone on error
+ * @failure: why not
+ *
+ * Return: 0 or a negative errno.
+ */
+int tool_open_control(const struct tool *tool, struct control **control, struct failure *failure);
 
 /** tool_has_control() - whether the control socket can be reached; connects to it */
 bool tool_has_control(struct tool *tool);
@@ -159,8 +169,9 @@ int tool_lost(struct tool *tool, int r);
  * @timeout: milliseconds, -1 for ever
  * @fd:      a descriptor to wait for too, or -1
  *
- * Return: 0 when the time is over, 1 when @fd is readable, -EINTR when the user does not want to
- * wait any longer, -EPIPE when nobody reads our output any more, or as ivshmem_dispatch().
+ * Return: 0 when the time is over or a listener has had enough, 1 when @fd is readable, -EINTR when
+ * the user does not want to wait any longer, -EPIPE when nobody reads our output any more, or as
+ * ivshmem_dispatch().
  */
 int tool_pause(struct tool *tool, int64_t timeout, int fd);
 

@@ -588,7 +588,7 @@ class Client:
 
     def __init__(self, path, *options, tty=False, program=None, env=None, preexec=die_with_parent):
         command = [program or CLIENT] + (["-S", path] if path else []) + [str(o) for o in options]
-        environment = dict(os.environ, TERM="dumb", LC_ALL="C", **(env or {}))
+        environment = {**os.environ, "TERM": "dumb", "LC_ALL": "C", **(env or {})}
         self.tty = tty
         self.text = {"out": b"", "err": b""}
         self.seen = {"out": 0, "err": 0}

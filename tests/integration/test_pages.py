@@ -35,11 +35,19 @@ def read_page(name):
         return page.read()
 
 
+# What every command has.
+COMMON = {"help", "json", "quiet"}
+
+
 def help_text(program):
-    result = subprocess.run([program, "--help"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    return run(program, "--help")
+
+
+def run(program, *words):
+    result = subprocess.run([program, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True, timeout=300)
     if result.returncode != 0 or result.stderr:
-        raise AssertionError("%s --help: exit %d, %r" % (program, result.returncode, result.stderr))
+        raise AssertionError("%s %s: exit %d, %r" % (program, words, result.returncode, result.stderr))
     return result.stdout
 
 
@@ -54,6 +62,22 @@ def options_in_page(text):
     text = text.partition(".Sh COMMANDS")[0]
     matches = [PAGE_LINE.match(line) for line in text.splitlines()]
     return {(m.group(1), m.group(2), " Ar " in m.group(3)) for m in matches if m}
+
+
+def commands_in_page(text):
+    """{command: its part of the page}"""
+    text = text.partition(".Sh COMMANDS")[2].partition(".Sh OUTPUT")[0]
+    items, depth, name = {}, 0, None
+    for line in text.splitlines():
+        depth += line.startswith(".Bl") - line.startswith(".El")
+        match = re.match(r"\.It Cm ([a-z-]+)", line)
+        if match and depth == 1:
+            name = match.group(1)
+        elif line.startswith(".Ss"):
+            name = None
+        if name:
+            items[name] = items.get(name, "") + line + "\n"
+    return items
 
 
 def defaults_in_help(text):
@@ -88,9 +112,19 @@ class Pages(unittest.TestCase):
                     self.assertTrue(value in text, "the page does not name default " + value)
 
     def test_commands_of_the_shell(self):
-        text = read_page("ivshmem-client.1")
-        for command in ("help", "dump", "int", "quit"):
-            self.assertTrue(re.search(r"(?m)^\.It Cm %s\b" % command, text), command)
+        """Page and table have the same commands, and for each of them the same options."""
+        program = PROGRAMS["ivshmem-client.1"]
+        listed = run(program, "help", "all")
+        table = {line.split()[0].rstrip(":") for line in listed.splitlines()}
+        items = commands_in_page(read_page("ivshmem-client.1"))
+        for command in sorted(table):
+            with self.subTest(command):
+                self.assertIn(command, items)
+                lines = run(program, "help", command).splitlines()
+                options = {m.group(2) for m in map(HELP_LINE.match, lines) if m}
+                written = set(re.findall(r"Fl -([a-z-]+)", items[command]))
+                self.assertEqual(options - COMMON, written - COMMON)
+        self.assertEqual({"complete"}, set(items) - table)  # made for programs
 
     def test_methods_and_errors_of_the_control_socket(self):
         text = read_page("ivshmem-control.7")
