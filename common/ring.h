@@ -60,6 +60,9 @@
  * _wake() is asked after each call that puts or takes something (or a burst of them). It says 1 at
  * most once for each sleep of the other side, and then its doorbell has to be rung.
  *
+ * A receiver that spins calls ring_receiver_pause() after each RING_EMPTY, a sender that spins
+ * calls ring_relax() after each RING_FULL.
+ *
  * Each object is used by one thread at a time.
  */
 #ifndef IVSHMEM_RING_H
@@ -133,7 +136,7 @@ static inline int ring_size_valid(uint64_t size)
            size <= SIZE_MAX / 2;
 }
 
-/** ring_relax() - what to do between two looks while spinning */
+/** ring_relax() - tell the processor that this is a loop that waits */
 static inline void ring_relax(void)
 {
 #if defined __x86_64__ || defined __i386__

@@ -11,6 +11,11 @@
 #error "include common/ring.h"
 #endif
 
+enum {
+    RING_PAUSE_ONE = 4,     /* times ring_relax(): less than an answer takes */
+    RING_PAUSE_STREAM = 32, /* long enough for a sender to get some records ahead */
+};
+
 /**
  * struct ring_receiver - all that the receiver knows; private
  * @own:       words that only this side writes
@@ -23,6 +28,7 @@
  * @place:     unit where the next record starts, or the one that is held
  * @head:      units taken so far
  * @published: of those, what the sender was told
+ * @run:       records taken since ring_receiver_pause()
  * @rang:      value of sender_waits that the doorbell was rung for last
  * @waits:     own counter
  * @held:      units of the record that is held, 0 for none: its word was read and checked
@@ -42,7 +48,7 @@ struct ring_receiver {
     uint8_t *data;
     size_t piece;
     uint32_t total, quarter, flags, place, head, published;
-    uint32_t rang, waits;
+    uint32_t run, rang, waits;
     uint32_t held, length, taken, check, crc;
     int more, checked, open, fresh, state;
 };
@@ -121,6 +127,7 @@ static inline void ring_receiver_advance(struct ring_receiver *r, uint32_t units
     if (r->place == r->total)
         r->place = 0;
     r->head += units;
+    r->run++;
     if (r->head - r->published >= r->quarter)
         ring_receiver_publish(r);
 }
@@ -439,6 +446,25 @@ static inline int ring_receiver_look(const struct ring_receiver *r)
         return 1;
     /* Only whether it is 0; the call that follows loads it again, and checks it. */
     return __atomic_load_n((const uint32_t *)word, __ATOMIC_ACQUIRE) != 0;
+}
+
+/**
+ * ring_receiver_pause() - what to do after each RING_EMPTY while spinning
+ * @r: the receiver
+ *
+ * Who looks all the time at the word that comes next takes its cache line away from the sender, who
+ * is just writing there: then each small record costs a transfer there and back. So a receiver
+ * that has caught up with a stream of records holds off for a moment (less than a microsecond or
+ * two), and finds several the next time. After a single record, an answer, it holds off less than
+ * one takes, and when there was none since the last pause, hardly at all.
+ */
+static inline void ring_receiver_pause(struct ring_receiver *r)
+{
+    int n = r->run > 1 ? RING_PAUSE_STREAM : r->run ? RING_PAUSE_ONE : 1;
+
+    r->run = 0;
+    while (n--)
+        ring_relax();
 }
 
 /**

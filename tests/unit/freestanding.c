@@ -54,7 +54,7 @@ int all_of_receiver(struct ring_receiver *r, struct layout_channel *channel, voi
         n += ring_receiver_release(r, piece.length);
     ring_receiver_publish(r);
     while (!ring_receiver_look(r))
-        ring_relax();
+        ring_receiver_pause(r);
     n += ring_receiver_wake(r) + ring_receiver_flush(r) + ring_receiver_sleep(r);
     ring_receiver_awake(r);
     n += ring_receiver_move(r, data, 4096);

@@ -267,6 +267,25 @@ static void full(void **state)
     ring_pair_deinit(&p);
 }
 
+/* It only takes time, and counts what was taken since. */
+static void pausing(void **state)
+{
+    struct ring_pair p;
+
+    (void)state;
+    ring_pair_init(&p, RING_SIZE, 0, 0);
+    for (unsigned i = 0; i < 4; i++) {
+        for (unsigned n = 0; n < i; n++) {
+            assert_int_equal(RING_OK, ring_sender_put(&p.s, "a", 1, 0));
+            expect(&p.r, "a", 1, 0);
+        }
+        assert_int_equal(i, p.r.run);
+        ring_receiver_pause(&p.r);
+        assert_int_equal(0, p.r.run);
+    }
+    ring_pair_deinit(&p);
+}
+
 static void bursts(void **state)
 {
     struct ring_part out[300] = {{NULL, 0}}, in[300];
@@ -601,11 +620,14 @@ static void sleeping(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arguments), cmocka_unit_test(format),         cmocka_unit_test(lengths),
-        cmocka_unit_test(reserving), cmocka_unit_test(in_small_bites), cmocka_unit_test(streaming),
-        cmocka_unit_test(full),      cmocka_unit_test(bursts),         cmocka_unit_test(aborting),
-        cmocka_unit_test(ending),    cmocka_unit_test(moving),         cmocka_unit_test(mismatches),
-        cmocka_unit_test(corrupt),   cmocka_unit_test(wrong_heads),    cmocka_unit_test(sleeping),
+        cmocka_unit_test(arguments),      cmocka_unit_test(format),
+        cmocka_unit_test(lengths),        cmocka_unit_test(reserving),
+        cmocka_unit_test(in_small_bites), cmocka_unit_test(streaming),
+        cmocka_unit_test(full),           cmocka_unit_test(bursts),
+        cmocka_unit_test(pausing),        cmocka_unit_test(aborting),
+        cmocka_unit_test(ending),         cmocka_unit_test(moving),
+        cmocka_unit_test(mismatches),     cmocka_unit_test(corrupt),
+        cmocka_unit_test(wrong_heads),    cmocka_unit_test(sleeping),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
