@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "client/lib/handle.h"
+#include "common/layout.h"
+#include "common/wire.h"
 
 enum {
     MESSAGES_AT_ONCE = 256, /* of a dispatch */
@@ -122,6 +124,33 @@ static int take_vector(struct ivshmem *iv, const struct roster_event *event)
     return 0;
 }
 
+/*
+ * The memory can have a control section. If the server that looks after it is there, its doorbell
+ * comes next, and the section says how many vectors we have: then we need not wait for quiet to
+ * know that the greeting has ended. Nothing but that depends on what is read here.
+ */
+static void expect_daemon(struct ivshmem *iv)
+{
+    unsigned own = roster_own(iv->roster)->id;
+    struct layout_header header;
+    struct layout_peer peer;
+    uint64_t offset;
+
+    if (iv->memory.size < sizeof(header) || ivshmem_read(iv, 0, &header, sizeof(header)) < 0)
+        return;
+    if (header.magic != LAYOUT_MAGIC || header.version != LAYOUT_VERSION ||
+        own >= header.n_mailboxes || header.mailbox_size != sizeof(struct layout_mailbox))
+        return;
+    if (__builtin_add_overflow(header.mailbox_offset, own * sizeof(struct layout_mailbox),
+                               &offset) ||
+        __builtin_add_overflow(offset, offsetof(struct layout_mailbox, peer), &offset) ||
+        offset > iv->memory.size - sizeof(peer) ||
+        ivshmem_read(iv, offset, &peer, sizeof(peer)) < 0)
+        return;
+    roster_expect_daemon(iv->roster, header.n_mailboxes,
+                         peer.n_vectors <= WIRE_VECTORS_MAX ? peer.n_vectors : 0);
+}
+
 static int apply(struct ivshmem *iv, const struct roster_event *event)
 {
     int r = 0;
@@ -131,8 +160,13 @@ static int apply(struct ivshmem *iv, const struct roster_event *event)
         break;
     case ROSTER_CONNECTED:
         r = memory_map(&iv->memory, event->fd, &iv->failure);
-        if (r == 0)
+        if (r == 0) {
+            expect_daemon(iv);
             CALL(iv, connected);
+        }
+        break;
+    case ROSTER_DAEMON:
+        r = check_eventfd(iv, event);
         break;
     case ROSTER_JOINED:
     case ROSTER_VECTOR:

@@ -20,7 +20,10 @@ struct roster {
     enum stage stage;
     int memory;
     unsigned widest; /* most vectors that any other peer has had */
+    unsigned due;    /* vectors that we are said to have, 0 if nobody said */
+    bool expecting;  /* the next message may be the daemon's doorbell */
     struct roster_peer own;
+    struct roster_peer daemon; /* no vector: there is none */
     struct roster_peer *first;
     struct roster_peer *last;
     struct roster_peer *by_id[WIRE_ID_MAX + 1];
@@ -72,6 +75,7 @@ struct roster *roster_free(struct roster *roster)
     while (roster->first)
         peer_remove(roster, roster->first);
     peer_close(&roster->own);
+    peer_close(&roster->daemon);
     close_fd(roster->memory);
     free(roster);
     return NULL;
@@ -156,6 +160,15 @@ static int take_vector(struct roster *roster, unsigned id, int fd, struct roster
     return 0;
 }
 
+static int take_daemon(struct roster *roster, int fd, struct roster_event *event,
+                       struct failure *failure)
+{
+    if (peer_add_vector(&roster->daemon, fd) < 0)
+        return failure_set(failure, ENOMEM, "no memory for the server's doorbell");
+    *event = (struct roster_event){.change = ROSTER_DAEMON, .peer = roster->daemon.id, .fd = fd};
+    return 0;
+}
+
 static int take_leave(struct roster *roster, unsigned id, struct roster_event *event,
                       struct failure *failure)
 {
@@ -172,6 +185,16 @@ static int take_leave(struct roster *roster, unsigned id, struct roster_event *e
 static int take_peer(struct roster *roster, int64_t value, int fd, struct roster_event *event,
                      struct failure *failure)
 {
+    bool daemon = roster->expecting && value == (int64_t)roster->daemon.id && fd >= 0;
+
+    if (roster->expecting && !daemon)
+        roster->due = 0; /* what was said of us was said of a server with channels */
+    roster->expecting = false;
+    if (daemon)
+        return take_daemon(roster, fd, event, failure);
+    if (roster->daemon.count && value == (int64_t)roster->daemon.id)
+        return failure_set(failure, EPROTO, "the server spoke of itself, peer %u, a second time",
+                           roster->daemon.id);
     if (value == WIRE_MEMORY)
         return failure_set(failure, EPROTO, "the server sent the memory a second time");
     if (value < 0 || value > WIRE_ID_MAX)
@@ -211,6 +234,13 @@ int roster_feed(struct roster *roster, int64_t value, int fd, struct roster_even
     return r;
 }
 
+void roster_expect_daemon(struct roster *roster, unsigned id, unsigned n_vectors)
+{
+    roster->expecting = id <= WIRE_ID_MAX && id != roster->own.id;
+    roster->daemon.id = id;
+    roster->due = roster->expecting ? n_vectors : 0;
+}
+
 bool roster_connected(const struct roster *roster)
 {
     return roster->stage == STAGE_PEERS;
@@ -218,7 +248,9 @@ bool roster_connected(const struct roster *roster)
 
 bool roster_complete(const struct roster *roster)
 {
-    return roster->widest > 0 && roster->own.count >= roster->widest;
+    unsigned wanted = roster->widest > roster->due ? roster->widest : roster->due;
+
+    return wanted > 0 && roster->own.count >= wanted;
 }
 
 int roster_memory_fd(const struct roster *roster)
@@ -242,5 +274,7 @@ const struct roster_peer *roster_find(const struct roster *roster, unsigned id)
         return NULL;
     if (roster_connected(roster) && id == roster->own.id)
         return &roster->own;
+    if (roster->daemon.count && id == roster->daemon.id)
+        return &roster->daemon;
     return roster->by_id[id];
 }

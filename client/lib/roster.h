@@ -36,6 +36,7 @@ enum roster_change {
     ROSTER_JOINED,     /* a new peer, with its first vector */
     ROSTER_VECTOR,     /* another vector of a peer */
     ROSTER_OWN_VECTOR, /* another vector of ours: to be listened on */
+    ROSTER_DAEMON,     /* the doorbell of the server itself */
     ROSTER_LEFT,       /* a peer is gone, its descriptors are closed */
 };
 
@@ -86,6 +87,17 @@ int roster_feed(struct roster *roster, int64_t value, int fd, struct roster_even
                 struct failure *failure);
 
 /**
+ * roster_expect_daemon() - the server may be a peer itself: one that looks after channels
+ * @roster:    the roster, right after ROSTER_CONNECTED
+ * @id:        the ID that it would have
+ * @n_vectors: how many vectors we have in all, 0 if that is not known
+ *
+ * It is one only if the very next message is its doorbell. roster_find() finds it; it is not among
+ * the others, who can be interrupted.
+ */
+void roster_expect_daemon(struct roster *roster, unsigned id, unsigned n_vectors);
+
+/**
  * roster_connected() - whether ROSTER_CONNECTED has been
  * @roster: the roster
  */
@@ -95,8 +107,8 @@ bool roster_connected(const struct roster *roster);
  * roster_complete() - whether the greeting has certainly ended
  * @roster: the roster
  *
- * True when we have as many vectors as the peer with most of them. A roster without other peers
- * never says so: how many vectors the server gives is then unknown.
+ * True when we have as many vectors as the peer with most of them, or as we were said to have. A
+ * roster without other peers never says so if nobody has said how many vectors the server gives.
  */
 bool roster_complete(const struct roster *roster);
 
@@ -125,7 +137,7 @@ const struct roster_peer *roster_first(const struct roster *roster);
 /**
  * roster_find() - look a peer up
  * @roster: the roster
- * @id:     any number; our own ID finds roster_own()
+ * @id:     any number; our own ID finds roster_own(), the server's its doorbell
  *
  * Return: the peer, or NULL.
  */

@@ -13,7 +13,7 @@
 #include "common/wire.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { MESSAGES_MAX = 400 };
+enum { MESSAGES_MAX = 400, DAEMON = 3 };
 
 /* Return: bytes used, 0 when there are too few. */
 static size_t take_message(const uint8_t *data, size_t size, int64_t *value, int *with_fd)
@@ -48,6 +48,7 @@ static size_t check_peer(const struct roster *roster, const struct roster_peer *
 static size_t check_table(const struct roster *roster)
 {
     const struct roster_peer *peer = roster_first(roster), *own = roster_own(roster);
+    const struct roster_peer *daemon = roster_find(roster, DAEMON);
     size_t held = (roster_memory_fd(roster) >= 0) + own->count;
 
     REQUIRE(!peer || !peer->prev);
@@ -58,7 +59,11 @@ static size_t check_table(const struct roster *roster)
         REQUIRE(peer->id != own->id && peer->count > 0);
         REQUIRE(!peer->next || peer->next->prev == peer);
         held += check_peer(roster, peer);
+        if (peer == daemon)
+            daemon = NULL;
     }
+    if (daemon && daemon != own)
+        held += check_peer(roster, daemon);
     return held;
 }
 
@@ -79,6 +84,9 @@ static void check_event(const struct roster *roster, const struct roster_event *
         REQUIRE(peer->vectors[event->vector] == fd);
         REQUIRE((event->change == ROSTER_OWN_VECTOR) == (peer == roster_own(roster)));
         REQUIRE(event->change != ROSTER_JOINED || event->vector == 0);
+        break;
+    case ROSTER_DAEMON:
+        REQUIRE(peer && peer->id == DAEMON && peer->count == 1 && event->fd == fd);
         break;
     case ROSTER_LEFT:
         REQUIRE(!peer && fd == -1);
@@ -109,6 +117,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (r == 0) {
             held = check_table(roster);
             check_event(roster, &event, fd);
+            if (event.change == ROSTER_CONNECTED)
+                roster_expect_daemon(roster, DAEMON, 2);
             continue;
         }
         REQUIRE(r == -EPROTO || r == -EPROTONOSUPPORT || r == -ECONNREFUSED);

@@ -258,13 +258,60 @@ static void turned_away(void **state)
     refused(-ECONNREFUSED, WIRE_REFUSED, NONE);
 }
 
+static void to_the_peers(void)
+{
+    say(WIRE_VERSION, -1);
+    say(2, -1);
+    say(WIRE_MEMORY, WITH_FD);
+}
+
+/* A server with channels: its doorbell comes first, and is not among the others. */
+static void daemon_is_apart(void **state)
+{
+    (void)state;
+    to_the_peers();
+    roster_expect_daemon(roster, 64, 2);
+    assert_int_equal(0, say(64, WITH_FD));
+    assert_int_equal(ROSTER_DAEMON, event.change);
+    assert_null(roster_first(roster));
+    assert_int_equal(1, roster_find(roster, 64)->count);
+    assert_int_equal(0, say(2, WITH_FD));
+    assert_false(roster_complete(roster));
+    assert_int_equal(0, say(2, WITH_FD));
+    assert_true(roster_complete(roster)); /* alone, and yet certain */
+    refused(-EPROTO, 64, -1);
+}
+
+/* Memory that a server with channels left behind, and a server without them. */
+static void daemon_that_is_not(void **state)
+{
+    (void)state;
+    to_the_peers();
+    roster_expect_daemon(roster, 64, 2);
+    assert_int_equal(0, say(1, WITH_FD));
+    assert_int_equal(ROSTER_JOINED, event.change);
+    assert_int_equal(0, say(64, WITH_FD));
+    assert_int_equal(ROSTER_JOINED, event.change);
+    assert_int_equal(0, say(2, WITH_FD));
+    assert_true(roster_complete(roster));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(greeting_and_peers), TEST(join_and_leave), TEST(complete), TEST(never_complete_alone),
-        TEST(many_vectors),       TEST(odd_version),    TEST(odd_id),   TEST(odd_memory),
-        TEST(odd_peer),           TEST(turned_away),
+        TEST(greeting_and_peers),
+        TEST(join_and_leave),
+        TEST(complete),
+        TEST(never_complete_alone),
+        TEST(many_vectors),
+        TEST(odd_version),
+        TEST(odd_id),
+        TEST(odd_memory),
+        TEST(odd_peer),
+        TEST(turned_away),
+        TEST(daemon_is_apart),
+        TEST(daemon_that_is_not),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
