@@ -27,9 +27,7 @@ class Edit(support.Test):
             self.skipTest("the client was built without libedit")
 
     def environment(self):
-        """libedit does not free the names of the functions that are added to it."""
-        return {"TERM": "xterm", "HOME": self.folder,
-                "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+        return {"TERM": "xterm", "HOME": self.folder, **support.NO_LEAK_CHECK}
 
     @staticmethod
     def has_libedit():
