@@ -440,7 +440,15 @@ IVSHMEM_API int ivshmem_ring_all(struct ivshmem *iv);
  * channel, -1 at first: ivshmem_channel_set_timeout(). What ends a channel: -EPIPE the other side
  * closed (a receiver first gets what is left), -ECONNRESET its peer has gone (the same), -EBADMSG
  * the ring or a checksum is broken, -ENOTCONN our own connection to the server has gone, -ETIME it
- * was closed for being idle. The server may be away: channels go on.
+ * was closed for being idle. The server may be away: channels go on. Calls that wait serve the
+ * handle meanwhile, with callbacks; a signal does not end them; within a callback, which cannot
+ * wait, they are -EBUSY.
+ *
+ * Rings are used where they lie. Whatever others write there, nothing outside of them is touched.
+ * But if ivshmem_memory_sealed() says no, and a peer cuts the object, that is a SIGBUS.
+ *
+ * A channel goes with its handle: after ivshmem_free() it is no more, and the other side sees that
+ * our peer has gone. When the handle's connection ends, it stays until ivshmem_close().
  *
  * Without channels at the server all of these return -EOPNOTSUPP.
  */
@@ -560,7 +568,13 @@ IVSHMEM_API int ivshmem_set_channel_vector(struct ivshmem *iv, int vector);
  */
 IVSHMEM_API int ivshmem_listen(struct ivshmem *iv, uint32_t port);
 
-/** ivshmem_unlisten() - no longer; offers that wait are refused. Return: as ivshmem_listen(). */
+/**
+ * ivshmem_unlisten() - no longer; offers that wait are refused
+ * @iv:   the handle
+ * @port: that we listen on
+ *
+ * Return: 0, -EINVAL when we do not, or as ivshmem_listen().
+ */
 IVSHMEM_API int ivshmem_unlisten(struct ivshmem *iv, uint32_t port);
 
 /**
@@ -601,8 +615,9 @@ IVSHMEM_API int ivshmem_refuse(struct ivshmem *iv, const struct ivshmem_offer *o
  * @channel: set to the connection; ivshmem_close() it
  *
  * Return: 0, -ECONNREFUSED when the peer refused or does not listen, -ENOENT when there is no such
- * peer, -ETIMEDOUT when it did not answer (the server has a limit of its own), -EDQUOT when one
- * side has as much as it may, -ENOSPC when the region is full, or as ivshmem_listen().
+ * peer, -ECONNRESET when it left meanwhile, -ETIMEDOUT when it did not answer (the server has a
+ * limit of its own), -EDQUOT when one side has as much as it may, -ENOSPC when the region is full,
+ * or as ivshmem_listen().
  */
 IVSHMEM_API int ivshmem_connect(struct ivshmem *iv, unsigned peer, uint32_t port,
                                 const struct ivshmem_connect_options *options, int timeout,
@@ -633,9 +648,12 @@ IVSHMEM_API void *ivshmem_channel_context(const struct ivshmem_channel *channel)
 /**
  * ivshmem_channel_watch() - tell channel_ready about this channel, and wake ivshmem_fd()
  * @channel: the connection
- * @what:    enum ivshmem_watch, or-ed; 0 for nothing, as at first. Its end is always told
+ * @what:    enum ivshmem_watch, or-ed; 0 for nothing, as at first
  *
- * Return: 0 or -EINVAL.
+ * It is writable when what was last refused with -EAGAIN would fit, or any byte if nothing was. Its
+ * end is told also to who watches nothing, then only once.
+ *
+ * Return: 0, or -EINVAL for other bits, or a ring that it does not have.
  */
 IVSHMEM_API int ivshmem_channel_watch(struct ivshmem_channel *channel, unsigned what);
 
@@ -649,7 +667,8 @@ IVSHMEM_API int ivshmem_channel_get_info(const struct ivshmem_channel *channel,
  * @buffer:  the message
  * @size:    its bytes; 0 is a message too
  *
- * With a time-out of 0 a message of more than what fits now is not begun.
+ * With a time-out of 0 a message of more than what fits now is not begun. If a message was begun
+ * with ivshmem_send_part(), this is the rest of it.
  *
  * Return: 0, -EAGAIN when the time-out is 0 and there is no room, -EMSGSIZE when the time-out is 0
  * and it could never fit at once, -ETIMEDOUT (the receiver never sees the part that was sent), or
@@ -692,7 +711,8 @@ IVSHMEM_API int ivshmem_send_burst(struct ivshmem_channel *channel, const struct
  * ivshmem_reserve() - room for a message right in the ring
  * @channel: the connection
  * @size:    bytes wanted, at most a quarter of the ring
- * @room:    set to where to write them; until ivshmem_commit() or the next call on this channel
+ * @room:    set to where to write them; until ivshmem_commit() or the next call on this channel,
+ *           and as long as the handle is connected
  *
  * Return: 0, -EMSGSIZE, or as ivshmem_send().
  */
@@ -725,7 +745,8 @@ IVSHMEM_API void ivshmem_flush(struct ivshmem_channel *channel);
  *
  * Return: bytes of the message, -EMSGSIZE when it has more than @size (the first @size are in the
  * buffer, the next call goes on behind them), -EAGAIN or -ETIMEDOUT (what came of a message stays
- * in the buffer: call again with the same one), or what ended the channel.
+ * in the buffer: call again with the same one), -ECANCELED when the sender has aborted a message
+ * that a part of was returned already, or what ended the channel.
  */
 IVSHMEM_API ssize_t ivshmem_recv(struct ivshmem_channel *channel, void *buffer, size_t size);
 
@@ -760,7 +781,8 @@ IVSHMEM_API int ivshmem_recv_burst(struct ivshmem_channel *channel, struct iovec
 /**
  * ivshmem_peek() - look at the next piece of a message right in the ring
  * @channel: the connection
- * @data:    set to the piece, which the sender can change under us: copy what must not
+ * @data:    set to the piece, which the sender can change under us: copy what must not. It lies
+ *           there until ivshmem_release(), as long as the handle is connected
  * @size:    set to its bytes
  * @more:    set to whether the message goes on in the next piece
  *

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/lib/handle.h"
+#include "client/lib/view.h"
 
 static const struct roster_peer *find_peer(const struct ivshmem *iv, unsigned peer)
 {
@@ -37,14 +38,21 @@ int ivshmem_vectors(const struct ivshmem *iv, unsigned peer)
     return found ? (int)found->count : -ENOENT;
 }
 
+/* A server with channels publishes who its peers are. */
 int ivshmem_peer_credentials(struct ivshmem *iv, unsigned peer, pid_t *pid, uid_t *uid)
 {
-    (void)pid;
-    (void)uid;
+    struct layout_peer block;
+    struct view view;
+
     if (!find_peer(iv, peer))
         return no_peer(iv, peer);
-    return failure_set(&iv->failure, ENODATA, "the server does not say whose process peer %u is",
-                       peer);
+    if (view_init(&view, ivshmem_memory(iv), ivshmem_memory_size(iv), NULL) < 0 ||
+        !view_peer(&view, peer, &block) || !block.present || !block.pid)
+        return failure_set(&iv->failure, ENODATA,
+                           "the server does not say whose process peer %u is", peer);
+    *pid = (pid_t)block.pid;
+    *uid = block.uid;
+    return 0;
 }
 
 int ivshmem_vector_fd(const struct ivshmem *iv, unsigned peer, unsigned vector)

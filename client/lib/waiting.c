@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See waiting.h. Theory of operation: who goes to sleep asks the other side to ring (an odd counter
+ * in the ring), looks again, and sleeps on our vector; the first time for a millisecond only, as
+ * ring.h wants it. Other channels of the handle, the daemon and the program's own vector wake us
+ * too: then everything is looked at again, and the other side is asked anew, because it may have
+ * rung for what we have seen already.
+ *
+ * A watch is the same without sleeping: the program sleeps, on ivshmem_fd(), and the second look is
+ * the timer's.
+ */
+#include "client/lib/waiting.h"
+
+#include <errno.h>
+
+enum {
+    SPIN_NS = 20000,    /* of IVSHMEM_HYBRID */
+    SPIN_LOOKS = 32,    /* between two looks at the clock */
+    SERVE_NS = 1000000, /* how often IVSHMEM_SPIN looks at the rest of the world */
+    SECOND_LOOK_MS = 1, /* see ring.h */
+    CHANGES_AT_ONCE = 8,
+};
+
+static bool is_there(struct ivshmem_channel *channel, enum waiting_for what)
+{
+    return what == WAITING_RECORD ? ring_receiver_look(&channel->rx)
+                                  : ring_sender_look(&channel->tx);
+}
+
+static bool has_changed(const struct channel_way *end)
+{
+    return end->number != LAYOUT_CHANNEL_NONE &&
+           __atomic_load_n(&end->shared->entry.generation, __ATOMIC_RELAXED) != end->generation;
+}
+
+/* Return: whether it is there; if not, the time is over, or the daemon has something to say. */
+static bool spin_some(struct ivshmem_channel *channel, enum waiting_for what, int64_t until)
+{
+    do {
+        for (int i = 0; i < SPIN_LOOKS; i++) {
+            if (is_there(channel, what))
+                return true;
+            ring_relax();
+        }
+        if (has_changed(&channel->send) || has_changed(&channel->receive))
+            return false;
+    } while (switchboard_now() < until);
+    return false;
+}
+
+static int spin(struct ivshmem_channel *channel, enum waiting_for what, int64_t deadline)
+{
+    int64_t now = switchboard_now(), until = now + SERVE_NS;
+    int r;
+
+    if (spin_some(channel, what, until < deadline ? until : deadline))
+        return 0;
+    if (switchboard_now() >= deadline)
+        return -ETIMEDOUT;
+    r = switchboard_wait(channel->board, 1); /* long over: serves what is there, and sleeps not */
+    return r == -ETIMEDOUT ? 0 : r;
+}
+
+/* Ask the other side to ring. Return: whether there is no need, because it is there. */
+static bool ask(struct ivshmem_channel *channel, enum waiting_for what)
+{
+    bool there;
+
+    if (what == WAITING_RECORD) {
+        ring_receiver_awake(&channel->rx); /* another odd number than before */
+        there = ring_receiver_sleep(&channel->rx);
+    } else {
+        ring_sender_awake(&channel->tx);
+        there = ring_sender_sleep(&channel->tx);
+    }
+    /* After the fence in there nobody can be missed who sleeps already. */
+    if (channel->send.number != LAYOUT_CHANNEL_NONE)
+        channel_sent(channel);
+    if (channel->receive.number != LAYOUT_CHANNEL_NONE)
+        channel_took(channel);
+    return there;
+}
+
+static int sleep_until(struct ivshmem_channel *channel, enum waiting_for what, int64_t deadline)
+{
+    int64_t soon;
+    int r;
+
+    if (ask(channel, what))
+        return 0;
+    channel->info.sleeps++;
+    soon = switchboard_now() + (int64_t)SECOND_LOOK_MS * 1000000;
+    r = switchboard_wait(channel->board, soon < deadline ? soon : deadline);
+    if (r == -ETIMEDOUT && soon < deadline && !channel->ended && !is_there(channel, what))
+        r = switchboard_wait(channel->board, deadline);
+    if (channel->ended)
+        return channel->ended;
+    if (what == WAITING_RECORD)
+        ring_receiver_awake(&channel->rx);
+    else
+        ring_sender_awake(&channel->tx);
+    return r == -ETIMEDOUT && is_there(channel, what) ? 0 : r;
+}
+
+/* The sender has gone on to a place that the daemon's words do not show: they will be put right. */
+static int nap(struct ivshmem_channel *channel, int64_t deadline)
+{
+    int64_t soon = switchboard_now() + (int64_t)SECOND_LOOK_MS * 1000000;
+    int r = switchboard_wait(channel->board, soon < deadline ? soon : deadline);
+
+    return r == -ETIMEDOUT && soon < deadline ? 0 : r;
+}
+
+/* What has ended the channel for this use; 0 when nothing has, or there is something left. */
+static int end_of(struct ivshmem_channel *channel, enum waiting_for what)
+{
+    if (channel->ended)
+        return channel->ended;
+    if (!channel->closed)
+        return 0;
+    if (what == WAITING_RECORD && channel->rx.state != RING_MOVED &&
+        ring_receiver_look(&channel->rx))
+        return 0; /* it was put before the end */
+    return channel->closed;
+}
+
+/* Nobody waits: a sender that does not wait either shall see all the room that there is. */
+static int leave(struct ivshmem_channel *channel)
+{
+    if (channel->rx.head != channel->rx.published)
+        ring_receiver_publish(&channel->rx);
+    if (channel->receive.number != LAYOUT_CHANNEL_NONE)
+        channel_took(channel);
+    return -EAGAIN;
+}
+
+int waiting_wait(struct ivshmem_channel *channel, enum waiting_for what, struct waiting *waiting)
+{
+    bool changed = !channel->ended && channel_update(channel);
+    int r = end_of(channel, what);
+
+    if (r < 0 || (changed && waiting->changes++ < CHANGES_AT_ONCE))
+        return r;
+    if (channel->timeout == 0)
+        return leave(channel);
+    if (channel->board->iv->calling)
+        return failure_set(&channel->board->iv->failure, EBUSY, "a callback cannot wait");
+    if (!waiting->deadline)
+        waiting->deadline = switchboard_deadline(channel->timeout);
+    if (what == WAITING_RECORD && channel->rx.state == RING_MOVED) {
+        r = nap(channel, waiting->deadline);
+    } else if (channel->waiting == IVSHMEM_SPIN) {
+        r = spin(channel, what, waiting->deadline);
+    } else if (channel->waiting == IVSHMEM_HYBRID && !waiting->spun) {
+        waiting->spun = true;
+        spin_some(channel, what, switchboard_now() + SPIN_NS);
+    } else {
+        r = sleep_until(channel, what, waiting->deadline);
+    }
+    return channel->ended ? channel->ended : r;
+}
+
+/* @rung: for what we asked last, perhaps. The doorbell can be that of a record that was taken
+ * already, whose sender saw our request late. */
+static bool readable(struct ivshmem_channel *channel, bool rung)
+{
+    if (channel->rx.state == RING_MOVED && !channel_follow(channel))
+        return false;
+    if (ring_receiver_look(&channel->rx))
+        return true;
+    if (rung || !(channel->rx.waits & 1) || channel->rx.head != channel->armed_head) {
+        channel->armed_head = channel->rx.head;
+        if (ask(channel, WAITING_RECORD))
+            return true;
+        switchboard_tick(channel->board, SECOND_LOOK_MS);
+    }
+    return false;
+}
+
+/* Room for all of a message that was too much when it was tried. */
+static bool has_room(struct ivshmem_channel *channel)
+{
+    int64_t room;
+
+    if (!ring_sender_look(&channel->tx))
+        return false;
+    if (!channel->needed || channel->tx.state)
+        return true;
+    room = ring_sender_refresh(&channel->tx);
+    return room < 0 || (uint64_t)room >= channel->needed;
+}
+
+static bool writable(struct ivshmem_channel *channel, bool rung)
+{
+    if (has_room(channel))
+        return true;
+    if (rung || !(channel->tx.waits & 1) || channel->tx.head != channel->armed_room) {
+        channel->armed_room = channel->tx.head;
+        ask(channel, WAITING_ROOM);
+        if (has_room(channel))
+            return true;
+        switchboard_tick(channel->board, SECOND_LOOK_MS);
+    }
+    return false;
+}
+
+bool waiting_watch(struct ivshmem_channel *channel, bool rung)
+{
+    bool ready = channel->ended || channel->closed;
+
+    if (!channel->known || (ready && !channel->watch && channel->end_told))
+        return false;
+    channel->end_told |= ready;
+    if (!ready && channel->watch & IVSHMEM_READABLE && readable(channel, rung))
+        ready = true;
+    if (!ready && channel->watch & IVSHMEM_WRITABLE && writable(channel, rung))
+        ready = true;
+    if (!ready || !channel->board->iv->callbacks.channel_ready)
+        return false;
+    CALL(channel->board->iv, channel_ready, channel);
+    return channel->watch != 0;
+}
+
+int ivshmem_channel_watch(struct ivshmem_channel *channel, unsigned what)
+{
+    struct switchboard *board = channel->board;
+    bool was = channel->watch != 0;
+
+    if (what & ~(unsigned)(IVSHMEM_READABLE | IVSHMEM_WRITABLE) ||
+        (what & IVSHMEM_READABLE && !channel->ended &&
+         channel->receive.number == LAYOUT_CHANNEL_NONE) ||
+        (what & IVSHMEM_WRITABLE && !channel->ended && channel->send.number == LAYOUT_CHANNEL_NONE))
+        return failure_set(&board->iv->failure, EINVAL,
+                           "this channel cannot be watched for %#x: it has no such ring", what);
+    channel->watch = what;
+    board->watched += (what != 0) - was;
+    if (what)
+        layer_raise(board->iv); /* looked at, and armed, from the next dispatch */
+    return 0;
+}
