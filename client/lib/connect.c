@@ -83,7 +83,7 @@ int ivshmem_next_offer(struct ivshmem *iv, uint32_t port, int timeout, struct iv
 
     if (r == 0 && iv->calling && timeout != 0)
         return failure_set(&iv->failure, EBUSY, "a callback cannot wait");
-    while (r == 0) {
+    while (r >= 0) {
         if (find_offer(board, port, offer))
             return 0;
         r = switchboard_wait(board, deadline);

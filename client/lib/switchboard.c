@@ -274,11 +274,15 @@ static int wait_for_events(struct switchboard *board, int milliseconds)
 {
     struct epoll_event events[2];
     int count = epoll_wait(board->sleeper, events, 2, milliseconds), r = 0;
+    bool rung = false;
 
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         if (events[i].data.u32 == TAG_OTHERS)
             r = events_serve_others(board->iv);
-    return r;
+        else
+            rung = true;
+    }
+    return r < 0 ? r : rung;
 }
 
 /* Whether our vector was rung for more than whoever waits can see. */
@@ -315,7 +319,7 @@ int switchboard_wait(struct switchboard *board, int64_t deadline)
     if (board->greeted && !iv->calling && something_new(board))
         switchboard_serve(board, false); /* the event is still there, for a dispatch */
     switchboard_pump(board);
-    return 0;
+    return r > 0;
 }
 
 void switchboard_tick(struct switchboard *board, int milliseconds)

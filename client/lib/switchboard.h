@@ -107,7 +107,8 @@ int switchboard_call(struct switchboard *board, struct mailbox_call *call, int64
  *
  * Also returns when nothing has happened, so that what was waited for has to be looked at.
  *
- * Return: 0, -ETIMEDOUT, or the reason why there is no connection any more.
+ * Return: 1 when our vector was rung, 0 when something else woke us, -ETIMEDOUT, or the reason why
+ * there is no connection any more.
  */
 int switchboard_wait(struct switchboard *board, int64_t deadline);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * See waiting.h. Theory of operation: who goes to sleep asks the other side to ring (an odd counter
- * in the ring), looks again, and sleeps on our vector; the first time for a millisecond only, as
- * ring.h wants it. Other channels of the handle, the daemon and the program's own vector wake us
- * too: then everything is looked at again, and the other side is asked anew, because it may have
- * rung for what we have seen already.
+ * in the ring), looks again, and sleeps on our vector; after about a millisecond it looks a second
+ * time, as ring.h wants it. Other channels of the handle, the daemon and the program's own vector
+ * wake us too: then everything is looked at again, and the other side is asked anew, because it may
+ * have rung for what we have seen already.
  *
  * A watch is the same without sleeping: the program sleeps, on ivshmem_fd(), and the second look is
  * the timer's.
@@ -18,6 +18,7 @@ enum {
     SPIN_LOOKS = 32,    /* between two looks at the clock */
     SERVE_NS = 1000000, /* how often IVSHMEM_SPIN looks at the rest of the world */
     SECOND_LOOK_MS = 1, /* see ring.h */
+    SURE_NS = 100000,   /* no store hides longer */
     CHANGES_AT_ONCE = 8,
 };
 
@@ -38,9 +39,12 @@ static bool spin_some(struct ivshmem_channel *channel, enum waiting_for what, in
 {
     do {
         for (int i = 0; i < SPIN_LOOKS; i++) {
+            if (what == WAITING_RECORD)
+                ring_receiver_pause(&channel->rx);
+            else
+                ring_relax();
             if (is_there(channel, what))
                 return true;
-            ring_relax();
         }
         if (has_changed(&channel->send) || has_changed(&channel->receive))
             return false;
@@ -58,7 +62,7 @@ static int spin(struct ivshmem_channel *channel, enum waiting_for what, int64_t 
     if (switchboard_now() >= deadline)
         return -ETIMEDOUT;
     r = switchboard_wait(channel->board, 1); /* long over: serves what is there, and sleeps not */
-    return r == -ETIMEDOUT ? 0 : r;
+    return r > 0 || r == -ETIMEDOUT ? 0 : r;
 }
 
 /* Ask the other side to ring. Return: whether there is no need, because it is there. */
@@ -81,25 +85,32 @@ static bool ask(struct ivshmem_channel *channel, enum waiting_for what)
     return there;
 }
 
+/* Until we are rung, or the daemon has something to say. A timer of its own for the second look of
+ * each sleep would cost a quarter of a wake-up: one that runs anyway is good enough. */
 static int sleep_until(struct ivshmem_channel *channel, enum waiting_for what, int64_t deadline)
 {
-    int64_t soon;
+    bool sure = false;
+    int64_t asked;
     int r;
 
     if (ask(channel, what))
         return 0;
     channel->info.sleeps++;
-    soon = switchboard_now() + (int64_t)SECOND_LOOK_MS * 1000000;
-    r = switchboard_wait(channel->board, soon < deadline ? soon : deadline);
-    if (r == -ETIMEDOUT && soon < deadline && !channel->ended && !is_there(channel, what))
+    asked = switchboard_now();
+    do {
+        if (!sure)
+            switchboard_tick(channel->board, SECOND_LOOK_MS);
         r = switchboard_wait(channel->board, deadline);
+        sure = sure || switchboard_now() - asked >= SURE_NS;
+    } while (r == 0 && !channel->ended && !is_there(channel, what) &&
+             !has_changed(&channel->send) && !has_changed(&channel->receive));
     if (channel->ended)
         return channel->ended;
     if (what == WAITING_RECORD)
         ring_receiver_awake(&channel->rx);
     else
         ring_sender_awake(&channel->tx);
-    return r == -ETIMEDOUT && is_there(channel, what) ? 0 : r;
+    return r > 0 || (r == -ETIMEDOUT && is_there(channel, what)) ? 0 : r;
 }
 
 /* The sender has gone on to a place that the daemon's words do not show: they will be put right. */
@@ -108,7 +119,7 @@ static int nap(struct ivshmem_channel *channel, int64_t deadline)
     int64_t soon = switchboard_now() + (int64_t)SECOND_LOOK_MS * 1000000;
     int r = switchboard_wait(channel->board, soon < deadline ? soon : deadline);
 
-    return r == -ETIMEDOUT && soon < deadline ? 0 : r;
+    return r > 0 || (r == -ETIMEDOUT && soon < deadline) ? 0 : r;
 }
 
 /* What has ended the channel for this use; 0 when nothing has, or there is something left. */
