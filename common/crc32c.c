@@ -5,9 +5,9 @@
  * are put together by multiplication: a CRC followed by N bytes is that CRC times x^8N, and the
  * instruction itself takes the remainder.
  */
-#include "common/crc32c.h"
+#include "crc32c.h"
 
-#include "common/ring_copy.h"
+#include "ring_copy.h"
 
 #if defined __x86_64__ && __STDC_HOSTED__
 #include <immintrin.h>

@@ -71,10 +71,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/layout.h"
-#include "common/ring_copy.h"
+#include "layout.h" /* beside this file, also when installed */
+#include "ring_copy.h"
 #ifndef RING_WITHOUT_CRC32C
-#include "common/crc32c.h"
+#include "crc32c.h"
 #endif
 
 /** enum ring_kind - of a record; other values are corrupt */
@@ -236,7 +236,7 @@ static inline void ring_store_64(uint64_t *to, uint64_t value)
 #endif
 }
 
-#include "common/ring_receive.h"
-#include "common/ring_send.h"
+#include "ring_receive.h"
+#include "ring_send.h"
 
 #endif

@@ -8,7 +8,7 @@
 #define IVSHMEM_RING_RECEIVE_H
 
 #ifndef IVSHMEM_RING_H
-#error "include common/ring.h"
+#error "include ring.h"
 #endif
 
 enum {

@@ -7,7 +7,7 @@
 #define IVSHMEM_RING_SEND_H
 
 #ifndef IVSHMEM_RING_H
-#error "include common/ring.h"
+#error "include ring.h"
 #endif
 
 enum {
