@@ -23,9 +23,12 @@
  * lines do not mix. Interrupts that come faster than lines can be printed are counted and share a
  * line; then a second line says how many they were.
  *
+ * Where the server has channels (ivshmem-channels(7)), the guest talks through them: those commands
+ * are in talk.c. Interrupts on the vector that they use are not reported.
+ *
  * The other files: start.S and guest.ld (from the loader to C), serial (lines in and out, power
- * off), pci and ivshmem (the device), interrupt (handlers and counts), paging (reaches above 4
- * GiB).
+ * off), text (what stands in a line), pci and ivshmem (the device), interrupt (handlers, counts, a
+ * timer), paging (reaches above 4 GiB), mailbox and channel (what talk.c needs).
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,12 +39,15 @@
 #include "ivshmem.h"
 #include "paging.h"
 #include "serial.h"
+#include "talk.h"
+#include "text.h"
 
 #define LINE_SIZE 1024 /* of a command, with its NUL */
 #define TEXT_MAX  1024 /* bytes of shared memory that one line shows */
 
 struct guest {
     struct ivshmem iv;
+    struct talk talk;
     uint32_t reported[INTERRUPT_DOORBELLS]; /* for each vector, the count at its last line */
     char line[LINE_SIZE];
     size_t line_length; /* may be LINE_SIZE: the line was too long and is skipped to its end */
@@ -89,53 +95,15 @@ static void report_interrupts(struct guest *guest)
         if (fired == 0)
             continue;
         guest->reported[vector] += fired;
+        if (talk_uses(&guest->talk, vector))
+            continue;
         serial_print("received IRQ on vector %u and full message: ", vector);
         print_string(&guest->iv, 0);
         serial_print("\n");
         if (fired > 1)
             serial_print("that line stands for %u interrupts on vector %u\n", fired, vector);
     }
-}
-
-static const char *skip_spaces(const char *text)
-{
-    while (*text == ' ')
-        text++;
-    return text;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* One number, decimal or 0x..., that ends at a space or the end of the line; *text moves to what
- * follows. */
-static bool parse_number(const char **text, uint64_t max, uint64_t *number)
-{
-    const char *at = skip_spaces(*text);
-    int base = at[0] == '0' && (at[1] | 0x20) == 'x' ? 16 : 10;
-    uint64_t value = 0;
-
-    if (base == 16)
-        at += 2;
-    if (hex_digit(*at) < 0)
-        return false;
-    for (; *at && *at != ' '; at++) {
-        int digit = hex_digit(*at);
-
-        if (digit < 0 || digit >= base || value >> 59)
-            return false;
-        value = value * (unsigned int)base + (unsigned int)digit;
-    }
-    if (value > max)
-        return false;
-    *text = skip_spaces(at);
-    *number = value;
-    return true;
+    talk_attend(&guest->talk);
 }
 
 /* The optional @OFFSET before the other arguments. */
@@ -145,32 +113,11 @@ static bool parse_offset(const struct guest *guest, const char **text, uint64_t 
     if (**text != '@')
         return true;
     (*text)++;
-    if (parse_number(text, guest->iv.memory_size - 1, offset))
+    if (text_number(text, guest->iv.memory_size - 1, offset))
         return true;
     serial_print("error: bad offset, use 0 to %llu\n",
                  (unsigned long long)guest->iv.memory_size - 1);
     return false;
-}
-
-/* One byte of a text in which \xNN and \\ stand for bytes, as serial_put_escaped() writes them.
- * False: bad escape. */
-static bool parse_byte(const char **text, uint8_t *byte)
-{
-    const char *at = *text;
-
-    if (at[0] != '\\') {
-        *byte = (uint8_t)at[0];
-        *text = at + 1;
-    } else if (at[1] == '\\') {
-        *byte = '\\';
-        *text = at + 2;
-    } else if (at[1] == 'x' && hex_digit(at[2]) >= 0 && hex_digit(at[3]) >= 0) {
-        *byte = (uint8_t)(hex_digit(at[2]) << 4 | hex_digit(at[3]));
-        *text = at + 4;
-    } else {
-        return false;
-    }
-    return true;
 }
 
 static void run_write(struct guest *guest, const char *text)
@@ -183,7 +130,7 @@ static void run_write(struct guest *guest, const char *text)
     if (!parse_offset(guest, &text, &offset))
         return;
     for (at = text; *at; length++) {
-        if (!parse_byte(&at, &byte)) {
+        if (!text_byte(&at, &byte)) {
             serial_print("error: bad escape, use \\xNN for a byte and \\\\ for a backslash\n");
             return;
         }
@@ -194,7 +141,7 @@ static void run_write(struct guest *guest, const char *text)
                      (unsigned long long)guest->iv.memory_size);
         return;
     }
-    for (uint64_t i = 0; i < length && parse_byte(&text, &byte); i++)
+    for (uint64_t i = 0; i < length && text_byte(&text, &byte); i++)
         ivshmem_put(&guest->iv, offset + i, byte);
     if (terminate)
         ivshmem_put(&guest->iv, length, 0);
@@ -214,7 +161,7 @@ static void run_read(struct guest *guest, const char *text)
         serial_print("\n");
         return;
     }
-    if (!parse_number(&text, TEXT_MAX, &length) || *text) {
+    if (!text_number(&text, TEXT_MAX, &length) || *text) {
         serial_print("error: bad length, use 0 to %u\n", TEXT_MAX);
         return;
     }
@@ -234,9 +181,9 @@ static void run_ring(struct guest *guest, const char *text)
 {
     uint64_t peer, vector;
 
-    if (!parse_number(&text, UINT16_MAX, &peer)) {
+    if (!text_number(&text, UINT16_MAX, &peer)) {
         serial_print("error: bad peer, use 0 to %u\n", UINT16_MAX);
-    } else if (!parse_number(&text, UINT8_MAX, &vector) || *text) {
+    } else if (!text_number(&text, UINT8_MAX, &vector) || *text) {
         /* Without KVM, QEMU would take 256 for 0: rather refuse than ring the wrong bell. */
         serial_print("error: bad vector, use 0 to %u\n", UINT8_MAX);
     } else {
@@ -291,6 +238,8 @@ static void run_help(struct guest *guest, const char *text)
     (void)text;
     for (size_t i = 0; i < COMMANDS; i++)
         serial_print("%s%s\n", commands[i].name, commands[i].usage);
+    for (size_t i = 0; i < talk_commands_count; i++)
+        serial_print("%s%s\n", talk_commands[i].name, talk_commands[i].usage);
 }
 
 /* If @line begins with the word @name, what follows it; else NULL. */
@@ -300,12 +249,12 @@ static const char *after_word(const char *line, const char *name)
         line++;
         name++;
     }
-    return *name == '\0' && (*line == ' ' || *line == '\0') ? skip_spaces(line) : NULL;
+    return *name == '\0' && (*line == ' ' || *line == '\0') ? text_skip_spaces(line) : NULL;
 }
 
 static void run_line(struct guest *guest)
 {
-    const char *line = skip_spaces(guest->line);
+    const char *line = text_skip_spaces(guest->line);
 
     if (*line == '\0')
         return;
@@ -314,6 +263,14 @@ static void run_line(struct guest *guest)
 
         if (arguments) {
             commands[i].run(guest, arguments);
+            return;
+        }
+    }
+    for (size_t i = 0; i < talk_commands_count; i++) {
+        const char *arguments = after_word(line, talk_commands[i].name);
+
+        if (arguments) {
+            talk_run(&guest->talk, &talk_commands[i], arguments);
             return;
         }
     }
@@ -351,6 +308,7 @@ void guest_main(void)
     missing = ivshmem_init(&guest.iv);
     if (missing)
         machine_fail(missing);
+    talk_init(&guest.talk, &guest.iv);
     print_identity(&guest.iv);
     serial_print("ready\n");
 

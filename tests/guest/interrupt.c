@@ -3,9 +3,9 @@
  * Interrupt descriptor table, local APIC and I/O APIC.
  *
  * The device sends its interrupts as messages (MSI-X) straight to the local APIC. The serial port
- * comes through the I/O APIC. The handler does as little as can be: it counts, acknowledges, and
- * raises a flag for the main loop. So a flood of interrupts costs counts and no text, and each
- * vector that fired is seen at least once.
+ * and the timer come through the I/O APIC. The handler does as little as can be: it counts,
+ * acknowledges, and raises a flag for the main loop. So a flood of interrupts costs counts and no
+ * text, and each vector that fired is seen at least once.
  */
 #include "interrupt.h"
 
@@ -27,6 +27,12 @@
 #define IO_APIC_VALUE         0x10
 #define IO_APIC_ROUTE(line)   (0x10 + 2 * (line))
 #define SERIAL_LINE           4
+#define TIMER_LINE            2 /* what was interrupt 0 of the old controllers */
+
+#define TIMER                 0x40
+#define TIMER_CONTROL         0x43
+#define TIMER_ONCE            0x30 /* counter 0, both bytes, one interrupt when it is at 0 */
+#define TIMER_TICKS           1193 /* in a millisecond */
 
 #define GATE_INTERRUPT        0x8e00 /* present, 32 bits, interrupts off while the handler runs */
 #define CODE_SEGMENT          0x08   /* of the table in start.S */
@@ -38,7 +44,7 @@ extern const char interrupt_entries[256][16];
 static uint32_t descriptors[256][2];
 static uintptr_t apic;
 static volatile uint32_t counts[INTERRUPT_DOORBELLS];
-static volatile bool pending;
+static volatile bool pending, timer_over;
 
 static volatile uint32_t *apic_register(unsigned int offset)
 {
@@ -87,6 +93,9 @@ void interrupt_init(void)
     apic_init();
     io_apic_write(IO_APIC_ROUTE(SERIAL_LINE) + 1, *apic_register(APIC_ID));
     io_apic_write(IO_APIC_ROUTE(SERIAL_LINE), INTERRUPT_SERIAL);
+    io_apic_write(IO_APIC_ROUTE(TIMER_LINE) + 1, *apic_register(APIC_ID));
+    io_apic_write(IO_APIC_ROUTE(TIMER_LINE), INTERRUPT_TIMER);
+    interrupt_timer(1); /* the firmware has it tick for ever */
 }
 
 /**
@@ -101,6 +110,8 @@ void interrupt_handle(uint32_t number)
     }
     if (number == INTERRUPT_SPURIOUS)
         return; /* not in service, so there is nothing to acknowledge */
+    if (number == INTERRUPT_TIMER)
+        timer_over = true;
     if (number >= INTERRUPT_DOORBELL) {
         counts[number - INTERRUPT_DOORBELL]++;
         pending = true;
@@ -141,4 +152,26 @@ uint32_t interrupt_count(unsigned int vector)
 uint32_t interrupt_message_address(void)
 {
     return 0xfee00000u | (*apic_register(APIC_ID) >> 24) << 12;
+}
+
+/**
+ * interrupt_timer() - have an interrupt after some time, once
+ * @ms: milliseconds, 1 to 50; it replaces what was asked for before
+ */
+void interrupt_timer(unsigned int ms)
+{
+    uint32_t ticks = ms * TIMER_TICKS;
+
+    cpu_out8(TIMER_CONTROL, TIMER_ONCE); /* it stops */
+    timer_over = false;
+    cpu_out8(TIMER, (uint8_t)ticks);
+    cpu_out8(TIMER, (uint8_t)(ticks >> 8));
+}
+
+/**
+ * interrupt_timer_is_over() - has that time passed?
+ */
+bool interrupt_timer_is_over(void)
+{
+    return timer_over;
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #define INTERRUPT_SERIAL    0x20
+#define INTERRUPT_TIMER     0x21
 #define INTERRUPT_DOORBELL  0x30 /* and up: one number for each vector of the device */
 #define INTERRUPT_SPURIOUS  0xff
 #define INTERRUPT_DOORBELLS (INTERRUPT_SPURIOUS - INTERRUPT_DOORBELL)
@@ -21,5 +22,7 @@ bool interrupt_pending(void);
 void interrupt_clear_pending(void);
 uint32_t interrupt_count(unsigned int vector);
 uint32_t interrupt_message_address(void);
+void interrupt_timer(unsigned int ms);
+bool interrupt_timer_is_over(void);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * The firmware places a large shared memory above 4 GiB, where a 32-bit processor cannot point.
  * Paging with physical address extension reaches it: 2 MiB pages, each at its own address, but for
- * one. That one, the window, shows any 2 MiB of the physical memory. It takes the place of RAM that
- * we do not use.
+ * two places. One page, the window, shows any 2 MiB of the physical memory; and half a GiB, the
+ * view, shows as much of it as stays in sight. Both take the place of RAM that we do not use.
  */
 #include "paging.h"
 
@@ -11,6 +11,8 @@
 
 #define PAGE_SIZE                      0x200000u
 #define WINDOW                         0x800000u
+#define VIEW                           0x40000000u
+#define VIEW_SIZE                      0x20000000u
 
 #define PAGE_PRESENT                   0x1
 #define PAGE_WRITABLE                  0x2
@@ -61,4 +63,25 @@ volatile uint8_t *paging_window(uint64_t address)
         __asm__ volatile("invlpg (%0)" : : "r"(WINDOW) : "memory");
     }
     return (volatile uint8_t *)(WINDOW + (uint32_t)(address & (PAGE_SIZE - 1)));
+}
+
+/**
+ * paging_view() - map physical memory once and for all
+ * @address: physical, a multiple of 4096
+ * @size: bytes; set to how many of them can be seen from now on, which may be fewer
+ *
+ * Return: where they are, as long as the machine runs.
+ */
+uint8_t *paging_view(uint64_t address, uint64_t *size)
+{
+    uint32_t offset = (uint32_t)(address & (PAGE_SIZE - 1));
+    uint64_t page = address - offset;
+
+    for (uint32_t at = VIEW; at < VIEW + VIEW_SIZE; at += PAGE_SIZE, page += PAGE_SIZE) {
+        directory[at / PAGE_SIZE] = page | PAGE_PRESENT | PAGE_WRITABLE | PAGE_LARGE;
+        __asm__ volatile("invlpg (%0)" : : "r"(at) : "memory");
+    }
+    if (*size > VIEW_SIZE - offset)
+        *size = VIEW_SIZE - offset;
+    return (uint8_t *)(VIEW + offset);
 }

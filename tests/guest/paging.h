@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Virtual memory: all of the first 4 GiB at its own address, and one movable window for what lies
- * above.
+ * Virtual memory: all of the first 4 GiB at its own address, one movable window for what lies
+ * above, and a view of up to half a GiB that stays.
  */
 #ifndef GUEST_PAGING_H
 #define GUEST_PAGING_H
@@ -10,5 +10,6 @@
 
 void paging_init(void);
 volatile uint8_t *paging_window(uint64_t address);
+uint8_t *paging_view(uint64_t address, uint64_t *size);
 
 #endif
