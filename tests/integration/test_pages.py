@@ -3,7 +3,8 @@
 """
 Holds the manual pages against the programs: every option that --help prints stands in the page's list
 of options, with the same letter and with a value where it takes one, and the other way round; every
-default that --help names is in the page too. Then mandoc's lint has nothing to say about any page.
+default that --help names is in the page too. The offsets, sizes and numbers in ivshmem-channels.7 are
+those of layout.h and ring.h. Then mandoc's lint has nothing to say about any page.
 
 Variables: IVSHMEM_SERVER and IVSHMEM_CLIENT name the programs, top_srcdir the source.
 """
@@ -84,6 +85,125 @@ def defaults_in_help(text):
     """The single words in "(default VALUE)" and "[VALUE]" of the options' lines."""
     lines = "\n".join(line for line in text.splitlines() if line.startswith("  "))
     return re.findall(r"(?:\(default| \[)\s*([^\s\[\])]+)[\])]", lines)
+
+
+# "    uint32_t name;" and "    struct layout_request name;", with [COUNT] or not
+MEMBER = re.compile(r"^    (?:struct )?(\w+) (\w+)(?:\[(.+)\])?;$", re.M)
+# ".It Va name Ta 8 Ta 32 Ta"
+ROW = re.compile(r"^\.It Va (\w+) Ta (\d+) Ta (\d+) Ta", re.M)
+
+
+def read_header(name):
+    with open(os.path.join(TOP, "common", name), encoding="utf-8") as header:
+        return header.read()
+
+
+class Layout:
+    """Structures and enumerations of a header, as far as they are simple, and these are."""
+
+    def __init__(self, text):
+        self.constants = {name: int(value) for name, value in re.findall(
+            r"^    (\w+) = (\d+),", text, re.M)}
+        self.sizes = {"uint%d_t" % bits: bits // 8 for bits in (8, 16, 32, 64)}
+        self.structs = {}
+        for name, body in re.findall(r"^struct (\w+) \{\n(.*?)^\};", text, re.M | re.S):
+            self._add(name, body)
+        for struct, size in re.findall(r"sizeof\(struct (\w+)\) == ([^,]+), ", text):
+            if self.sizes[struct] != self.value(size):
+                raise AssertionError("struct %s has %d bytes?" % (struct, self.sizes[struct]))
+
+    def _add(self, name, body):
+        members, at = [], 0
+        for kind, member, count in MEMBER.findall(body):
+            size = self.sizes[kind]
+            at += -at % min(size, 8)
+            total = size * (self.value(count) if count else 1)
+            members.append((member, at, 8 * total))
+            at += total
+        if len(members) != body.count(";"):
+            raise AssertionError("struct %s is not understood" % name)
+        self.structs[name] = members
+        self.sizes[name] = at + -at % 8
+
+    def value(self, expression):
+        """Of sums and differences of numbers, constants and sizes."""
+        names = {**self.constants, "sizeof": lambda size: size}
+        words = re.sub(r"struct (\w+)", lambda m: str(self.sizes[m.group(1)]), expression)
+        return eval(words, {"__builtins__": {}}, names)  # pylint: disable=eval-used
+
+    def rows(self, struct, base=0):
+        return [(name, base + at, bits) for name, at, bits in self.structs[struct]
+                if not name.startswith("reserved")]
+
+
+def enumeration(text, name):
+    """[(number, name without its prefix)]"""
+    body = re.search(r"^enum %s \{\n(.*?)^\};" % name, text, re.M | re.S).group(1)
+    found, number = [], 0
+    for word, value in re.findall(r"^    [A-Z]+_(\w+)(?: = (-?\d+))?,", body, re.M):
+        number = int(value) if value else number
+        found.append((number, word))
+        number += 1
+    return found
+
+
+def section(text, heading, level="Ss"):
+    """What stands under a heading of a page."""
+    return re.split(r"^\.S[hs] ", text.partition(".%s %s\n" % (level, heading))[2], flags=re.M)[0]
+
+
+class Channels(unittest.TestCase):
+    def setUp(self):
+        self.page = read_page("ivshmem-channels.7")
+        self.text = read_header("layout.h")
+        self.layout = Layout(self.text)
+
+    def rows(self, heading):
+        return [(name, int(at), int(bits))
+                for name, at, bits in ROW.findall(section(self.page, heading))]
+
+    def test_tables(self):
+        rows = self.layout.rows
+        self.assertEqual(rows("layout_header"), self.rows("The header"))
+        self.assertEqual(rows("layout_request") + rows("layout_reply", 128)
+                         + rows("layout_peer", 256), self.rows("A mailbox"))
+        self.assertEqual(rows("layout_entry") + rows("layout_sender", 128)
+                         + rows("layout_receiver", 256), self.rows("A channel"))
+        for whole, parts in (("layout_mailbox", [0, 64, 128, 256]),
+                             ("layout_channel", [0, 128, 256])):
+            self.assertEqual(parts, [at for _, at, _ in self.layout.structs[whole]])
+
+    def test_numbers(self):
+        items = [(int(n), name) for n, name in re.findall(
+            r"^\.It (\d+) ([A-Z]+)$", section(self.page, "REQUESTS", "Sh"), re.M)]
+        self.assertEqual(enumeration(self.text, "layout_operation"), items)
+        items = [(int(n), name) for n, name in re.findall(
+            r"^\.It (\d+) Ta ([A-Z_]+) Ta", section(self.page, "Status"), re.M)]
+        self.assertEqual(enumeration(self.text, "layout_status"), items)
+        states = enumeration(self.text, "layout_state")
+        self.assertIn(", ".join("%d %s" % (n, name.lower()) for n, name in states), self.page)
+        items = [(int(n), name) for n, name in re.findall(
+            r"^\.It (\d+) ([A-Z]+)$", section(self.page, "Records"), re.M)]
+        self.assertEqual(enumeration(read_header("ring.h"), "ring_kind"), items)
+
+    def test_constants(self):
+        constants, sizes = self.layout.constants, self.layout.sizes
+        magic = re.search(r"LAYOUT_MAGIC UINT64_C\((\w+)\)", self.text).group(1)
+        for what in ("Va magic Ta 0 Ta 64 Ta %s," % magic,
+                     "Va version Ta 8 Ta 32 Ta %d;" % constants["LAYOUT_VERSION"],
+                     "Va header_size Ta 12 Ta 32 Ta %d" % sizes["layout_header"],
+                     "Va mailbox_size Ta 36 Ta 32 Ta %d" % sizes["layout_mailbox"],
+                     "Va channel_size Ta 60 Ta 32 Ta %d" % sizes["layout_channel"],
+                     "Va block_size Ta 72 Ta 32 Ta %d" % constants["LAYOUT_BLOCK"],
+                     "Va n_mailboxes\n1 to %d," % constants["LAYOUT_MAILBOXES_MAX"],
+                     "Va n_channels\n1 to %d;" % constants["LAYOUT_CHANNELS_MAX"],
+                     "Each writer has %d bytes" % constants["LAYOUT_APART"]):
+            self.assertIn(what, self.page)
+        self.assertIn("LAYOUT_RING_MAX     (UINT64_C(1) << 34)", self.text)
+        ring = read_header("ring.h")
+        for what in ("RING_VALID       UINT32_C(0x80000000)", "RING_KIND_SHIFT  27",
+                     "RING_LENGTH_MASK UINT32_C(0x07ffffff)", "RING_UNIT        8"):
+            self.assertIn("#define " + what, ring)
 
 
 class Pages(unittest.TestCase):
