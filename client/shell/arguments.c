@@ -68,6 +68,28 @@ int argument_set_count(void *config, const struct option_spec *spec, const char 
     return r == 0 && *count == 0 ? failure_set(failure, EINVAL, "0 times is not often enough") : r;
 }
 
+int argument_set_bytes(void *config, const struct option_spec *spec, const char *value,
+                       struct failure *failure)
+{
+    uint64_t *size = AT(config, spec, uint64_t);
+    int r = argument_size(value, "the value", size, failure);
+
+    return r == 0 && *size == 0 ? failure_set(failure, EINVAL, "0 bytes are not enough") : r;
+}
+
+int argument_port(const char *text, uint64_t *port, struct failure *failure)
+{
+    int r = argument_number(text, "the port", UINT32_MAX, port, failure);
+
+    return r == 0 && *port == 0 ? failure_set(failure, EINVAL, "0 is no port") : r;
+}
+
+int argument_set_port(void *config, const struct option_spec *spec, const char *value,
+                      struct failure *failure)
+{
+    return argument_port(value, AT(config, spec, uint64_t), failure);
+}
+
 /* Digits with a fraction, as milliseconds; what is below one is cut off. */
 static int read_seconds(const char *text, int64_t *ms)
 {
@@ -195,6 +217,10 @@ int arguments_parse(struct arguments *given, int count, char **words, struct fai
         .pad = NOT_GIVEN,
         .expected = NOT_GIVEN,
         .reply_vector = NOT_GIVEN,
+        .port = NOT_GIVEN,
+        .ring_size = NOT_GIVEN,
+        .reverse_size = NOT_GIVEN,
+        .message = NOT_GIVEN,
         .interval = -1,
         .timeout = -1,
     };

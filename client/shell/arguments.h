@@ -24,14 +24,17 @@
  * @count:    of @words
  * @has_options: there was one at least
  * @help, @json, @quiet: the common options
- * @hex, @string, @raw, @all, @add, @truncate, @nul, @once, @control_only, @until_reply: switches
+ * @hex, @string, @raw, @all, @add, @truncate, @nul, @once, @control_only, @until_reply, @crc,
+ * @serve: switches
  * @offset, @length: bytes
  * @times:    how often (--count)
  * @width:    bits of a word
  * @pad, @expected: other numbers
  * @reply_vector: the vector of --until-reply=VECTOR
  * @interval, @timeout: milliseconds; -1 when not given
- * @file, @text, @ring, @until_word: texts, NULL when not given; @text is that of --hex=TEXT
+ * @port: of a channel
+ * @ring_size, @reverse_size, @message: bytes, of rings and of a message
+ * @file, @text, @ring, @until_word, @peer: texts, NULL when not given; @text is that of --hex=TEXT
  *
  * Numbers are NOT_GIVEN at first.
  */
@@ -41,10 +44,11 @@ struct arguments {
     int count;
     bool has_options;
     bool help, json, quiet;
-    bool hex, string, raw, all, add, truncate, nul, once, control_only, until_reply;
+    bool hex, string, raw, all, add, truncate, nul, once, control_only, until_reply, crc, serve;
     uint64_t offset, length, times, width, pad, expected, reply_vector;
+    uint64_t port, ring_size, reverse_size, message;
     int64_t interval, timeout;
-    const char *file, *text, *ring, *until_word;
+    const char *file, *text, *ring, *until_word, *peer;
 };
 
 #define ARGUMENT(member) offsetof(struct arguments, member)
@@ -53,6 +57,8 @@ option_set_fn argument_set_size;    /* a uint64_t: QEMU's sizes, suffixes and he
 option_set_fn argument_set_number;  /* a uint64_t: decimal or hexadecimal */
 option_set_fn argument_set_count;   /* a uint64_t, not 0 */
 option_set_fn argument_set_seconds; /* an int64_t, as milliseconds: 2, 0.5, 100ms, 3m */
+option_set_fn argument_set_port;    /* a uint64_t: a port of a channel */
+option_set_fn argument_set_bytes;   /* a uint64_t as of argument_set_size, not 0 */
 option_set_fn argument_set_text;    /* a const char *, not owned */
 option_set_fn argument_set_reply;   /* @until_reply, and @reply_vector if there is a value */
 
@@ -95,6 +101,9 @@ int argument_size(const char *text, const char *what, uint64_t *size, struct fai
  */
 int argument_number(const char *text, const char *what, uint64_t most, uint64_t *number,
                     struct failure *failure);
+
+/** argument_port() - read a word that is a port of a channel. Return: 0 or a negative errno. */
+int argument_port(const char *text, uint64_t *port, struct failure *failure);
 
 /**
  * argument_hex() - read bytes in hexadecimal

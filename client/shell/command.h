@@ -39,9 +39,10 @@ enum command_flags {
     COMMAND_PLAIN = 2,  /* QEMU's client has it: wrong words get that one's answer in the shell */
     COMMAND_HIDDEN = 4, /* another name of one that is listed, or made for programs */
     COMMAND_PEERS = 8,  /* the first word is a peer, the second one of its vectors */
+    COMMAND_VERBS = 16, /* the first word is that of one of its forms */
 };
 
-enum { COMMAND_FORMS = 4 };
+enum { COMMAND_FORMS = 8 };
 
 /**
  * struct command_form - one way to give a command
@@ -86,6 +87,7 @@ extern const struct command transfer_commands[];
 extern const struct command view_commands[];
 extern const struct command word_commands[];
 extern const struct command event_commands[];
+extern const struct command channel_commands[];
 extern const struct command server_commands[];
 extern const struct command shell_commands[];
 

@@ -9,8 +9,8 @@
 #include "client/shell/arguments.h"
 
 static const struct command *const groups[] = {
-    doorbell_commands, transfer_commands, view_commands,  word_commands,
-    event_commands,    server_commands,   shell_commands,
+    doorbell_commands, transfer_commands, view_commands,   word_commands,
+    event_commands,    channel_commands,  server_commands, shell_commands,
 };
 
 enum { GROUPS = sizeof(groups) / sizeof(groups[0]) };

@@ -112,6 +112,32 @@ static void offer_vectors(const struct search *search, const char *peer)
         offer_number(search, i);
 }
 
+/* The first words of the forms of a command, unless they stand for values. */
+static void offer_verbs(const struct search *search, const struct command *command)
+{
+    for (int i = 0; i < COMMAND_FORMS && command->forms[i].help; i++) {
+        const char *words = command->forms[i].words;
+        char verb[32];
+
+        snprintf(verb, sizeof(verb), "%.*s", (int)strcspn(words, " "), words);
+        if (i == 0 || strncmp(command->forms[i - 1].words, verb, strlen(verb)) != 0)
+            offer(search, verb);
+    }
+}
+
+/* Whether a form of the command begins with @verb and a peer. */
+static bool takes_peer(const struct command *command, const char *verb)
+{
+    static const char peer[] = " <peer>";
+    size_t length = strlen(verb);
+
+    for (int i = 0; i < COMMAND_FORMS && command->forms[i].help; i++)
+        if (strncmp(command->forms[i].words, verb, length) == 0 &&
+            strncmp(command->forms[i].words + length, peer, sizeof(peer) - 1) == 0)
+            return true;
+    return false;
+}
+
 /* @before: words of the command in front of this one, options left out. */
 static void offer_words(const struct search *search, const struct command *command, int before,
                         const char *first)
@@ -125,6 +151,11 @@ static void offer_words(const struct search *search, const struct command *comma
             offer_vectors(search, first);
         if (command->most > 1 && (before == 0 || strcmp(first, "all") != 0))
             offer(search, "all");
+    } else if (command->flags & COMMAND_VERBS && before == 0) {
+        offer_verbs(search, command);
+    } else if (command->flags & COMMAND_VERBS && before == 1 && takes_peer(command, first)) {
+        offer_peers(search);
+        offer(search, "any");
     } else if (strcmp(command->name, "help") == 0 && before == 0) {
         offer_commands(search);
         offer(search, "all");

@@ -75,6 +75,8 @@ static void on_rung(struct ivshmem *iv, void *context, unsigned vector)
 {
     struct tool *tool = context;
 
+    if ((int)vector == tool->channel_vector)
+        return;
     if (vector < WIRE_VECTORS_MAX)
         tool->latched[vector] = true;
     tell(tool, HAPPENED_RUNG, (unsigned)ivshmem_id(iv), vector, 0);
@@ -86,6 +88,7 @@ static void on_disconnected(struct ivshmem *iv, void *context, int error)
 
     (void)iv;
     memset(tool->latched, 0, sizeof(tool->latched));
+    tool->channel_vector = -1;
     tell(tool, HAPPENED_DISCONNECTED, 0, 0, error);
 }
 
@@ -104,6 +107,7 @@ int tool_init(struct tool *tool, const struct settings *settings, FILE *out)
     *tool = (struct tool){
         .settings = settings,
         .emit = {.out = out, .json = settings->json, .quiet = settings->quiet},
+        .channel_vector = -1,
         .verbose = settings->verbose,
     };
     return ivshmem_new(&tool->iv, &callbacks, tool);
@@ -111,6 +115,7 @@ int tool_init(struct tool *tool, const struct settings *settings, FILE *out)
 
 void tool_deinit(struct tool *tool)
 {
+    tool->channel = ivshmem_close(tool->channel);
     tool->iv = ivshmem_free(tool->iv);
     tool->control = control_free(tool->control);
 }

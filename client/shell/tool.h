@@ -53,6 +53,8 @@ typedef void tool_listener_fn(struct tool *tool, const struct event *event);
  * @control:  connection to the control socket; NULL when there is none
  * @listener: is told what happens; NULL for nobody. A command may put itself there while it runs
  * @context:  the listener's
+ * @channel:  what send and recv use in a shell; NULL for none
+ * @channel_vector: the vector of ours that rings for channels, and for nothing else; -1: none yet
  * @latched:  our vectors that were rung and not waited for
  * @woken:    set by a listener that has seen enough: ends tool_pause()
  * @verbose:  say more about what is done
@@ -65,6 +67,8 @@ struct tool {
     struct control *control;
     tool_listener_fn *listener;
     void *context;
+    struct ivshmem_channel *channel;
+    int channel_vector;
     bool latched[WIRE_VECTORS_MAX];
     bool woken, verbose, done;
 };
