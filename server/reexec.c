@@ -18,7 +18,11 @@
 #include "common/log.h"
 #include "server/inherited.h"
 
-enum { TRIAL_SECONDS = 10, ANSWER_SIZE = 600 };
+enum {
+    TRIAL_SECONDS = 10,
+    ANSWER_SIZE = 600,
+    LAST_ROUNDS = 2, /* of the loop: one in which it finds a signal, one in which it tells of it */
+};
 
 extern char **environ;
 
@@ -31,6 +35,8 @@ extern char **environ;
  * @length:    how much of it
  * @pipe:      where it says it
  * @answered:  event: it says something, or ended, or took too long
+ * @rounds:    rounds of the loop until this process becomes the program
+ * @last:      event: the next of them; NULL when it is not about to become one
  */
 struct reexec {
     struct reexec_setup setup;
@@ -41,6 +47,8 @@ struct reexec {
     size_t length;
     int pipe;
     struct event *answered;
+    int rounds;
+    struct event *last;
 };
 
 int reexec_new(const struct reexec_setup *setup, struct reexec **out, struct failure *failure)
@@ -164,9 +172,7 @@ static void become(struct reexec *reexec)
 
     if (list >= 0 && here >= 0) {
         log_notice("executing %s", reexec->program);
-        mask_signals(SIG_BLOCK);
         execute(reexec, list, NULL);
-        mask_signals(SIG_UNBLOCK);
         set_cloexec(list, FD_CLOEXEC);
     }
     log_error("cannot execute %s: %s; going on as before", reexec->program, strerror(errno));
@@ -209,6 +215,41 @@ static void decide(struct reexec *reexec, bool yes)
     reexec->setup.decided(reexec->setup.argument, reason);
 }
 
+static void on_round(evutil_socket_t fd, short what, void *argument)
+{
+    const struct timeval at_once = {0};
+    struct reexec *reexec = argument;
+
+    (void)fd;
+    (void)what;
+    if (--reexec->rounds > 0 && event_add(reexec->last, &at_once) == 0)
+        return;
+    event_free(reexec->last);
+    reexec->last = NULL;
+    decide(reexec, true);
+    mask_signals(SIG_UNBLOCK);
+}
+
+/*
+ * The program will get signals that come from here on, which are blocked until then. One that came
+ * before may still be on its way through the loop, and would be lost: it is given time to arrive.
+ */
+static void finish_rounds(struct reexec *reexec)
+{
+    const struct timeval at_once = {0};
+
+    mask_signals(SIG_BLOCK);
+    reexec->rounds = LAST_ROUNDS;
+    reexec->last = event_new(reexec->setup.base, -1, 0, on_round, reexec);
+    if (reexec->last && event_add(reexec->last, &at_once) == 0)
+        return;
+    if (reexec->last)
+        event_free(reexec->last);
+    reexec->last = NULL;
+    decide(reexec, true);
+    mask_signals(SIG_UNBLOCK);
+}
+
 static void on_answered(evutil_socket_t pipe, short what, void *argument)
 {
     struct reexec *reexec = argument;
@@ -226,7 +267,10 @@ static void on_answered(evutil_socket_t pipe, short what, void *argument)
             }
         }
     }
-    decide(reexec, end_trial(reexec));
+    if (end_trial(reexec))
+        finish_rounds(reexec);
+    else
+        decide(reexec, false);
 }
 
 static int fork_trial(struct reexec *reexec, int list, int answer_fd)
@@ -252,7 +296,7 @@ int reexec_begin(struct reexec *reexec, struct failure *failure)
     _cleanup_close_ int state = -1, list = -1, answer = -1;
     int ends[2], r;
 
-    if (reexec->trial)
+    if (reexec->trial || reexec->last)
         return failure_set(failure, EALREADY, "a trial is under way");
     state = reexec->setup.copy(reexec->setup.argument);
     list = state < 0 ? -1 : make_list(reexec, state);
@@ -284,6 +328,8 @@ struct reexec *reexec_free(struct reexec *reexec)
         return NULL;
     if (reexec->trial)
         end_trial(reexec);
+    if (reexec->last)
+        event_free(reexec->last);
     close_fd(reexec->directory);
     free(reexec);
     return NULL;
