@@ -107,13 +107,18 @@ IVSHMEM_API struct ivshmem *ivshmem_free(struct ivshmem *iv);
 /**
  * ivshmem_open() - connect to a server
  * @iv:     the handle; a connection that it has is given up first
- * @target: `unix:PATH` or a plain path (one without a colon before its first slash)
+ * @target: `unix:PATH` or a plain path (one without a colon before its first slash); or `file:PATH`
+ *
+ * `file:PATH` is memory without a server: a shared memory object, by its path, or another regular
+ * file, which is neither made nor made larger. Our ID is 0 then, and there are no peers and no
+ * vectors.
  *
  * Never waits: what the server has to say comes through ivshmem_dispatch(), even when it takes
  * long.
  *
- * Return: 0, -EINVAL for a target of an unknown kind, -ENAMETOOLONG, -EAGAIN when the server's
- * queue of newcomers is full, -ENOMEM, or another negative errno of socket(2) and connect(2).
+ * Return: 0, -EINVAL for a target of an unknown kind or a file that is not regular, -ENODATA for an
+ * empty file, -ENAMETOOLONG, -EAGAIN when the server's queue of newcomers is full, -ENOMEM, or
+ * another negative errno of socket(2), connect(2) and open(2).
  */
 IVSHMEM_API int ivshmem_open(struct ivshmem *iv, const char *target);
 
@@ -386,7 +391,8 @@ IVSHMEM_API int ivshmem_peer_credentials(struct ivshmem *iv, unsigned peer, pid_
  * @pid: set to its process
  * @uid: set to its user
  *
- * Return: 0, -ENOTCONN, or the negative errno of getsockopt(2).
+ * Return: 0, -ENOTCONN, -EOPNOTSUPP when the target is a file, or the negative errno of
+ * getsockopt(2).
  */
 IVSHMEM_API int ivshmem_server_credentials(struct ivshmem *iv, pid_t *pid, uid_t *uid);
 

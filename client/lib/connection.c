@@ -222,11 +222,16 @@ static int read_some(struct ivshmem *iv)
     return 0;
 }
 
+static bool complete(const struct ivshmem *iv)
+{
+    return iv->transport->alone ? roster_connected(iv->roster) : roster_complete(iv->roster);
+}
+
 int connection_read(struct ivshmem *iv)
 {
     int r = read_some(iv);
 
-    if (r == 0 && !iv->ready && roster_complete(iv->roster))
+    if (r == 0 && !iv->ready && complete(iv))
         set_ready(iv);
     return r;
 }

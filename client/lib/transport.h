@@ -10,6 +10,7 @@
 #ifndef IVSHMEM_TRANSPORT_H
 #define IVSHMEM_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -34,12 +35,14 @@ struct transport_ops {
 
 /**
  * struct transport - the part that all kinds have; theirs begin with it
- * @ops: what it can do
- * @fd:  readable when there is a message, or the end
+ * @ops:   what it can do
+ * @fd:    readable when there is a message, or the end
+ * @alone: there will never be a vector, neither ours nor a peer's: the memory is all there is
  */
 struct transport {
     const struct transport_ops *ops;
     int fd;
+    bool alone;
 };
 
 /**

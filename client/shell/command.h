@@ -35,11 +35,12 @@ enum command_needs {
 
 /** enum command_flags - what is special about a command */
 enum command_flags {
-    COMMAND_FIRST = 1,  /* is told at start and by help without a word */
-    COMMAND_PLAIN = 2,  /* QEMU's client has it: wrong words get that one's answer in the shell */
-    COMMAND_HIDDEN = 4, /* another name of one that is listed, or made for programs */
-    COMMAND_PEERS = 8,  /* the first word is a peer, the second one of its vectors */
-    COMMAND_VERBS = 16, /* the first word is that of one of its forms */
+    COMMAND_FIRST = 1,   /* is told at start and by help without a word */
+    COMMAND_PLAIN = 2,   /* QEMU's client has it: wrong words get that one's answer in the shell */
+    COMMAND_HIDDEN = 4,  /* another name of one that is listed, or made for programs */
+    COMMAND_PEERS = 8,   /* the first word is a peer, the second one of its vectors */
+    COMMAND_VERBS = 16,  /* the first word is that of one of its forms */
+    COMMAND_MEMORY = 32, /* does with the memory alone, whatever else it could use */
 };
 
 enum { COMMAND_FORMS = 8 };

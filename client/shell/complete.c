@@ -207,7 +207,8 @@ static int skip_program_options(int count, char **words, struct settings *settin
             settings->socket = words[i++];
         else if (strcmp(word, "--control") == 0)
             settings->control = words[i++];
-        else if (strcmp(word, "--wait-server") == 0 || strcmp(word, "-c") == 0)
+        else if (strcmp(word, "--wait-server") == 0 || strcmp(word, "-c") == 0 ||
+                 strcmp(word, "--memory") == 0 || strcmp(word, "-M") == 0)
             i++;
         else if (strncmp(word, "--socket=", 9) == 0)
             settings->socket = word + 9;

@@ -36,6 +36,8 @@ const struct option_spec settings_options[] = {
     {"help", 'h', NULL, "show this help and exit", option_set_switch, AT(help), 0},
     {"verbose", 'v', NULL, "say what happens on the connection", option_set_switch, AT(verbose), 0},
     {"socket", 'S', "PATH", "the server's socket [" DEFAULT_SOCKET "]", set_path, AT(socket), 0},
+    {"memory", 'M', "PATH", "no server, just this shared memory:\n/dev/shm/NAME, or a file",
+     argument_set_text, AT(memory), 0},
     {"control", 0, "PATH", "its control socket, if not SOCKET.ctl", set_path, AT(control), 0},
     {"command", 'c', "TEXT", "run the commands in TEXT, and exit", argument_set_text, AT(commands),
      0},
@@ -51,11 +53,27 @@ const struct option_spec settings_options[] = {
     {NULL, 0, NULL, NULL, NULL, 0, OPTIONS_END_AT_WORD},
 };
 
+/* What makes no sense together. */
+static int check(const struct settings *settings, struct failure *failure)
+{
+    if ((settings->count != 0) + (settings->commands != NULL) + settings->batch > 1)
+        return failure_set(failure, EINVAL, "a command, -c and -b exclude each other");
+    if (!settings->memory)
+        return 0;
+    if (settings->socket || settings->control || settings->join || settings->wait_ms)
+        return failure_set(failure, EINVAL,
+                           "--memory means no server: it excludes --socket, --control, --join and "
+                           "--wait-server");
+    if (!settings->count && !settings->commands && !settings->batch)
+        return failure_set(failure, EINVAL, "--memory needs a command, -c or -b");
+    return 0;
+}
+
 int settings_parse(struct settings *settings, int argc, char **argv, struct failure *failure)
 {
     int r;
 
-    *settings = (struct settings){.socket = DEFAULT_SOCKET};
+    *settings = (struct settings){.socket = NULL};
     r = options_parse(settings_options, argc, argv, settings, NULL, failure);
     if (r < 0 || settings->help || settings->version)
         return r < 0 ? r : 0;
@@ -64,9 +82,10 @@ int settings_parse(struct settings *settings, int argc, char **argv, struct fail
     if (settings->count && !commands_find(settings->words[0]))
         return failure_set(failure, EINVAL, "unexpected argument '%s': no command; see --help",
                            settings->words[0]);
-    if ((settings->count != 0) + (settings->commands != NULL) + settings->batch > 1)
-        return failure_set(failure, EINVAL, "a command, -c and -b exclude each other");
-    return 0;
+    r = check(settings, failure);
+    if (!settings->socket)
+        settings->socket = DEFAULT_SOCKET;
+    return r;
 }
 
 void settings_usage(FILE *out)

@@ -15,6 +15,7 @@
 /**
  * struct settings - what the user asked for
  * @socket:   path of the server's socket
+ * @memory:   path of a memory to work on without a server; NULL for none
  * @control:  path of its control socket; NULL for @socket with ".ctl" appended
  * @commands: commands to run, as one text; NULL for none
  * @words:    a command to run, the name first, with a NULL behind it
@@ -30,7 +31,7 @@
  * Texts point into the command line.
  */
 struct settings {
-    const char *socket, *control, *commands;
+    const char *socket, *memory, *control, *commands;
     char **words;
     int count;
     int64_t wait_ms;

@@ -6,6 +6,7 @@
 #include "client/shell/tool.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <time.h>
@@ -184,6 +185,28 @@ static int join(struct tool *tool, bool for_memory)
     return r < 0 ? cannot_join(tool, ivshmem_error(tool->iv)) : STATUS_DONE;
 }
 
+/* In place of a server, and so of a place among the peers. */
+static int open_memory(struct tool *tool, const struct arguments *given)
+{
+    const struct command *command = given->command;
+    char target[PATH_MAX + sizeof("file:")];
+    int r;
+
+    if (!(command->needs == NEEDS_MEMORY || command->flags & COMMAND_MEMORY) ||
+        (command->needs_place && command->needs_place(given)))
+        return emit_error(&tool->emit, STATUS_USAGE,
+                          "%s: that needs a server; give --socket in place of --memory",
+                          command->name);
+    snprintf(target, sizeof(target), "file:%s", tool->settings->memory);
+    r = tool_connected(tool) ? 0 : ivshmem_open(tool->iv, target);
+    if (r == 0)
+        r = ivshmem_wait_ready(tool->iv, GREETING_MS);
+    if (r == 0)
+        return STATUS_DONE;
+    return emit_error(&tool->emit, STATUS_USAGE, "%s%s", ivshmem_error(tool->iv),
+                      r == -ENOENT ? " (the server makes it: start that first)" : "");
+}
+
 int tool_lost(struct tool *tool, int r)
 {
     if (r == -EINTR || r == -EPIPE)
@@ -322,6 +345,8 @@ static int prepare(struct tool *tool, const struct arguments *given)
 
     if (given->help || needs == NEEDS_NOTHING || tool->emit.interactive)
         return STATUS_DONE;
+    if (tool->settings->memory)
+        return open_memory(tool, given);
     if (needs == NEEDS_CONTROL)
         return open_control(tool, &failure) < 0
                    ? emit_error(&tool->emit, STATUS_NO_SERVER, "%s", failure.text)

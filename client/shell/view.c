@@ -347,6 +347,7 @@ const struct command view_commands[] = {
         .name = "size",
         .forms = {{"", "tell the size of the memory in bytes"}},
         .needs = NEEDS_EITHER,
+        .flags = COMMAND_MEMORY,
         .run = run_size,
     },
     {.name = NULL},

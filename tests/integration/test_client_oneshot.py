@@ -303,6 +303,64 @@ class Memory(OneShot):
         self.run_one(server, "watch", "--timeout", "0.05", status=4)
 
 
+class MemoryAlone(OneShot):
+    """--memory PATH: the commands for the memory without a server."""
+
+    def setUp(self):
+        super().setUp()
+        self.file = self.path("memory")
+        with open(self.file, "wb") as file:
+            file.truncate(SIZE)
+
+    def alone(self, *words, status=0, path=None, data=b""):
+        command = [support.CLIENT, "--memory", path or self.file, *map(str, words)]
+        result = subprocess.run(command, input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                timeout=support.DEADLINE, preexec_fn=support.die_with_parent)
+        self.assertEqual(status, result.returncode, (words, result.stdout, result.stderr))
+        self.assertEqual(status == 0, result.stderr == b"", result.stderr)
+        return (result.stdout if status == 0 else result.stderr).decode()
+
+    def test_commands(self):
+        self.alone("write", "hello", "--nul", "--offset", 100)
+        self.assertEqual("hello\n", self.alone("read", "--offset", 100))
+        self.assertEqual("100\n", self.alone("find", "hello").replace("0x64", "100"))
+        self.assertEqual("0x00000000\n0x00000007\n65536\n",
+                         self.alone("-c", "poke 8 7; peek 8; size"))
+        self.assertEqual({"size": SIZE, "sealed": False}, json.loads(self.alone("--json", "size")))
+        self.alone("-b", data=b"fill 0x78 --offset 65535\n")
+        self.assertIn("many", self.alone("write", "xy", "--offset", SIZE - 1, status=1))
+        self.assertEqual((SIZE, ord("x")), (os.stat(self.file).st_size,
+                                            open(self.file, "rb").read()[-1]))
+
+    def test_the_memory_of_a_server(self):
+        server = self.start("--sealed")
+        peer = self.peer(server)
+        path = "/proc/self/fd/%d" % peer.shm
+        command = [support.CLIENT, "-M", path, "write", "hello"]
+        self.assertEqual(0, subprocess.run(command, pass_fds=[peer.shm]).returncode)
+        self.assertEqual(b"hello", os.pread(peer.shm, 5, 0))
+
+    def test_what_needs_a_server(self):
+        for words in (("dump",), ("int", 0, 0), ("wait",), ("status",), ("slots",), ("monitor",),
+                      ("write", "x", "--ring", 0, 0)):
+            self.assertIn("%s: that needs a server" % words[0], self.alone(*words, status=1))
+        self.assertEqual(b"\0", open(self.file, "rb").read(1))
+        for words in (("-S", "socket", "size"), ("-j", "size"), ("--control", "x", "size"),
+                      ("--wait-server", 1, "size")):
+            self.assertIn("excludes", self.alone(*words, status=1))
+        self.assertIn("needs a command", self.alone(status=1))
+
+    def test_no_memory(self):
+        absent = self.path("absent")
+        self.assertIn("cannot open the memory " + absent, self.alone("size", path=absent, status=1))
+        self.assertFalse(os.path.exists(absent))
+        os.truncate(self.file, 0)
+        self.assertIn(self.file + " is empty", self.alone("write", "x", status=1))
+        os.mkfifo(absent)
+        for path in (absent, "/dev/zero"):
+            self.assertIn(path + " is no regular file", self.alone("size", path=path, status=1))
+
+
 class Events(OneShot):
     def test_wait(self):
         server = self.start()

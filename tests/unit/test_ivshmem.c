@@ -4,6 +4,7 @@
  */
 #include "tests/unit/library.h"
 
+#include <poll.h>
 #include <time.h>
 
 enum { QUIET_MS = 250 };
@@ -209,6 +210,41 @@ static void targets(void **state)
     assert_int_equal(-ENAMETOOLONG, ivshmem_open(iv, path));
 }
 
+/* Memory without a server. */
+static void file_target(void **state)
+{
+    int memory = new_memory();
+    char target[64], text[6] = "";
+
+    (void)state;
+    snprintf(target, sizeof(target), "file:/proc/self/fd/%d", memory);
+    heard[0] = '\0';
+    assert_int_equal(0, ivshmem_open(iv, target));
+    assert_false(ivshmem_ready(iv));
+    assert_int_equal(0, ivshmem_wait_ready(iv, -1));
+    assert_string_equal("connected ready ", heard);
+    assert_int_equal(0, ivshmem_id(iv));
+    assert_int_equal(0, ivshmem_vectors(iv, 0));
+    assert_int_equal(-ENOENT, ivshmem_next_peer(iv, -1));
+    assert_int_equal(-ENOENT, ivshmem_ring(iv, 0, 0));
+    assert_int_equal(-EOPNOTSUPP, ivshmem_server_credentials(iv, NULL, NULL));
+    assert_int_equal(MEMORY_SIZE, ivshmem_memory_size(iv));
+    assert_int_equal(0, ivshmem_write(iv, MEMORY_SIZE - 6, "hello", 6));
+    assert_int_equal(-ERANGE, ivshmem_write(iv, MEMORY_SIZE - 5, "hello", 6));
+    assert_int_equal(6, pread(memory, text, 6, MEMORY_SIZE - 6));
+    assert_string_equal("hello", text);
+    assert_int_equal(0, ivshmem_dispatch(iv));
+    assert_int_equal(0, poll(&(struct pollfd){.fd = ivshmem_fd(iv), .events = POLLIN}, 1, 0));
+
+    assert_int_equal(0, ivshmem_open(iv, target)); /* given up before anything was read */
+    assert_int_equal(-EINVAL, ivshmem_open(iv, "file:/dev/null"));
+    assert_int_equal(-EINVAL, ivshmem_open(iv, "file:"));
+    assert_int_equal(-ENOENT, ivshmem_open(iv, "file:/nowhere/memory"));
+    assert_int_equal(0, ftruncate(memory, 0));
+    assert_int_equal(-ENODATA, ivshmem_open(iv, target));
+    close(memory);
+}
+
 /* A server that does not accept must not make us wait. */
 static void full_queue(void **state)
 {
@@ -248,6 +284,7 @@ int main(void)
         LIBRARY_TEST(odd_descriptors),
         LIBRARY_TEST(turned_away),
         LIBRARY_TEST(targets),
+        LIBRARY_TEST(file_target),
         LIBRARY_TEST(full_queue),
         LIBRARY_TEST(callbacks_of_another_size),
     };
