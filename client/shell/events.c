@@ -45,7 +45,11 @@ static int run_wait(struct tool *tool, struct arguments *given)
     uint64_t times = given->times == NOT_GIVEN ? 1 : given->times, seen = 0;
     int64_t end = tool_deadline(given->timeout);
 
-    read_vectors(given, vectors, NULL);
+    if (read_vectors(given, vectors, NULL) < 0)
+        return STATUS_USAGE;
+    for (int i = 0; i < given->count; i++)
+        if ((int)vectors[i] >= ivshmem_vectors(tool->iv, (unsigned)ivshmem_id(tool->iv)))
+            return emit_error(&tool->emit, STATUS_NOT_FOUND, "we have no vector %u", vectors[i]);
     for (; seen < times; seen++) {
         int vector = latch_wait(tool, wanted, (size_t)given->count, tool_left(end));
         cJSON *event;

@@ -373,7 +373,7 @@ class Events(OneShot):
                          self.finish(process))
         self.run_one(server, "wait", "--timeout", "0", status=4)
         self.run_one(server, "wait", "--timeout", "0.05", status=4)
-        self.run_one(server, "wait", 2, status=1)
+        self.run_one(server, "wait", 2, status=3)
 
     def test_three_rings_are_one_event(self):
         """A slot keeps its doorbells while nobody holds it."""
