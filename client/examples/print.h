@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * What print_server and print_client have agreed on: where their dataport lies in the shared
- * memory, and which vectors are their two events.
+ * What print server and print client have agreed on: where their dataport lies in the shared
+ * memory, and which vectors are their two events. print_server.sh and print_client.sh have the same
+ * numbers in them.
+ *
+ * The server is the other peer with the lowest ID. Where more than these two take part, or where
+ * the scripts do, start ivshmem-server with `-n 2 --slot print=0 --slot app=1`, and connect the
+ * server to SOCKET.print and the client to SOCKET.app: they are the peers 0 and 1 then.
  */
 #ifndef PRINT_H
 #define PRINT_H
@@ -14,13 +19,11 @@ enum { DO_PRINT = 0, DONE_PRINTING = 1 };
 /**
  * struct dataport - the part of the memory that the two share
  * @client: ID of the peer to be told when it is done
- * @length: bytes of @text; the reader does not believe it
- * @text:   no NUL needed
+ * @text:   up to the first NUL, or to the end: a reader does not believe that there is one
  */
 struct dataport {
     uint32_t client;
-    uint32_t length;
-    char text[1016];
+    char text[1020];
 };
 
 #define DATAPORT_OFFSET 0

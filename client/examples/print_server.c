@@ -2,8 +2,10 @@
  *
  * Prints what clients put into the dataport, a line each, until it is killed. See print.h.
  *
- *     print_server [TARGET]
+ *     cc print_server.c $(pkg-config --cflags --libs libivshmem) -o print_server
+ *     ./print_server unix:/tmp/ivshmem_socket
  */
+#include <errno.h>
 #include <ivshmem.h>
 #include <stdio.h>
 
@@ -17,14 +19,26 @@ static int print_line(struct ivshmem *iv, unsigned *client)
 
     if (r < 0)
         return r;
-    if (port.length > sizeof(port.text))
-        port.length = sizeof(port.text);
     *client = port.client;
-    printf("%.*s\n", (int)port.length, port.text);
-    return fflush(stdout);
+    printf("%.*s\n", (int)sizeof(port.text), port.text);
+    return fflush(stdout) == 0 ? 0 : -errno;
 }
 
-static int serve(struct ivshmem *iv)
+/* Who has just joined can ring us before we have heard of him: the news is on its way. */
+static int tell(struct ivshmem *iv, unsigned client)
+{
+    const unsigned unused = DONE_PRINTING; /* nobody rings this one of ours */
+    int r = ivshmem_ring(iv, client, DONE_PRINTING);
+
+    for (int i = 0; r == -ENOENT && i < 100; i++) {
+        ivshmem_wait(iv, &unused, 1, 10);
+        r = ivshmem_ring(iv, client, DONE_PRINTING);
+    }
+    return r;
+}
+
+/* Until something fails. */
+static void serve(struct ivshmem *iv)
 {
     const unsigned event = DO_PRINT;
 
@@ -35,8 +49,8 @@ static int serve(struct ivshmem *iv)
         if (r >= 0)
             r = print_line(iv, &client);
         if (r < 0)
-            return r;
-        if (ivshmem_ring(iv, client, DONE_PRINTING) < 0)
+            return;
+        if (tell(iv, client) < 0) /* it may have gone; the next one will not care */
             fprintf(stderr, "print_server: %s\n", ivshmem_error(iv));
     }
 }
@@ -51,7 +65,7 @@ int main(int argc, char **argv)
     if (r == 0)
         r = ivshmem_wait_ready(iv, 10000);
     if (r == 0)
-        r = serve(iv);
+        serve(iv);
     fprintf(stderr, "print_server: %s\n", iv ? ivshmem_error(iv) : "out of memory");
     ivshmem_free(iv);
     return 1;

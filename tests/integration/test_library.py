@@ -173,6 +173,10 @@ class Installed(support.Test):
         self.build(path, static=False)
         self.assertIn(code.replace("\\e", "\\"), read(os.path.join(EXAMPLES, "ring.c")))
 
+    def test_all_examples_build(self):
+        for source in glob.glob(os.path.join(os.path.dirname(self.find("ring.c")), "*.c")):
+            self.build(source, static=False)
+
     def start(self, program, *arguments):
         client = support.Client(None, *arguments, program=program)
         self.addCleanup(client.close)

@@ -13,7 +13,7 @@ headers=$(find common server client tests -name '*.h')
 clang-format --dry-run -Werror $sources $headers
 # Left out: variables that make sets, our own file names have no spaces, variant.sh sets -e.
 # shellcheck disable=SC2046
-shellcheck -S warning -e SC2154,SC2038,SC2164 bootstrap .ci/run $(find tests -name '*.sh') tests/fuzz/run-fuzzers
+shellcheck -S warning -e SC2154,SC2038,SC2164 bootstrap .ci/run $(find client tests -name '*.sh') tests/fuzz/run-fuzzers
 # shellcheck disable=SC2046
 cppcheck --quiet --std=c11 --language=c --inline-suppr --error-exitcode=1 --suppress=invalidFunctionArg:common/doorbell.h \
     --enable=warning,performance,portability --suppress=missingIncludeSystem \
