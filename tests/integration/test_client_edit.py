@@ -46,6 +46,10 @@ class Edit(support.Test):
             peer.wait_join(others)
         return server, peers, client
 
+    def wait_editing(self, client):
+        """While a command runs it is the terminal itself that takes the keys for editing."""
+        support.wait_for(lambda: not self.has_echo(client))
+
     def test_start_and_quit(self):
         _, _, client = self.start()
         self.assertIn("help all: ", client.output())
@@ -57,8 +61,10 @@ class Edit(support.Test):
         _, peers, client = self.start()
         client.write("nt 0 1x\x7f\x01i\n")
         self.assertEqual(1, peers[0].wait_ring(1))
+        self.wait_editing(client)
         client.write("\x1b[A\x7f0\n")
         self.assertEqual(1, peers[0].wait_ring(0))
+        self.wait_editing(client)
         client.write("bogus\x01\x0bdump\n")
         client.expect(r"our_id = 1\n")
         self.assertNotIn("invalid", client.output())
