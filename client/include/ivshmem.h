@@ -141,6 +141,8 @@ IVSHMEM_API int ivshmem_set_reconnect(struct ivshmem *iv, int interval);
  * ivshmem_error() - the last failure of a function of this handle, in one line
  * @iv: the handle
  *
+ * Functions that take the handle as const only look: their errors are not told here.
+ *
  * Return: text that lives until the next call; empty if nothing has failed yet.
  */
 IVSHMEM_API const char *ivshmem_error(const struct ivshmem *iv);
