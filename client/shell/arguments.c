@@ -59,6 +59,16 @@ int argument_set_number(void *config, const struct option_spec *spec, const char
     return argument_number(value, "the value", UINT64_MAX - 1, AT(config, spec, uint64_t), failure);
 }
 
+int argument_set_expected(void *config, const struct option_spec *spec, const char *value,
+                          struct failure *failure)
+{
+    struct arguments *given = config;
+
+    (void)spec;
+    given->compares = true;
+    return argument_number(value, "the value", UINT64_MAX, &given->expected, failure);
+}
+
 int argument_set_count(void *config, const struct option_spec *spec, const char *value,
                        struct failure *failure)
 {
@@ -215,7 +225,6 @@ int arguments_parse(struct arguments *given, int count, char **words, struct fai
         .times = NOT_GIVEN,
         .width = NOT_GIVEN,
         .pad = NOT_GIVEN,
-        .expected = NOT_GIVEN,
         .reply_vector = NOT_GIVEN,
         .port = NOT_GIVEN,
         .ring_size = NOT_GIVEN,

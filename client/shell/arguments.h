@@ -25,11 +25,12 @@
  * @has_options: there was one at least
  * @help, @json, @quiet: the common options
  * @hex, @string, @raw, @all, @add, @truncate, @nul, @once, @control_only, @until_reply, @crc,
- * @serve: switches
+ * @serve, @compares: switches
  * @offset, @length: bytes
  * @times:    how often (--count)
  * @width:    bits of a word
- * @pad, @expected: other numbers
+ * @pad:      another number
+ * @expected: value of --cas, if @compares
  * @reply_vector: the vector of --until-reply=VECTOR
  * @interval, @timeout: milliseconds; -1 when not given
  * @port: of a channel
@@ -45,6 +46,7 @@ struct arguments {
     bool has_options;
     bool help, json, quiet;
     bool hex, string, raw, all, add, truncate, nul, once, control_only, until_reply, crc, serve;
+    bool compares;
     uint64_t offset, length, times, width, pad, expected, reply_vector;
     uint64_t port, ring_size, reverse_size, message;
     int64_t interval, timeout;
@@ -53,14 +55,15 @@ struct arguments {
 
 #define ARGUMENT(member) offsetof(struct arguments, member)
 
-option_set_fn argument_set_size;    /* a uint64_t: QEMU's sizes, suffixes and hexadecimal */
-option_set_fn argument_set_number;  /* a uint64_t: decimal or hexadecimal */
-option_set_fn argument_set_count;   /* a uint64_t, not 0 */
-option_set_fn argument_set_seconds; /* an int64_t, as milliseconds: 2, 0.5, 100ms, 3m */
-option_set_fn argument_set_port;    /* a uint64_t: a port of a channel */
-option_set_fn argument_set_bytes;   /* a uint64_t as of argument_set_size, not 0 */
-option_set_fn argument_set_text;    /* a const char *, not owned */
-option_set_fn argument_set_reply;   /* @until_reply, and @reply_vector if there is a value */
+option_set_fn argument_set_size;     /* a uint64_t: QEMU's sizes, suffixes and hexadecimal */
+option_set_fn argument_set_number;   /* a uint64_t: decimal or hexadecimal */
+option_set_fn argument_set_count;    /* a uint64_t, not 0 */
+option_set_fn argument_set_seconds;  /* an int64_t, as milliseconds: 2, 0.5, 100ms, 3m */
+option_set_fn argument_set_expected; /* @compares and @expected */
+option_set_fn argument_set_port;     /* a uint64_t: a port of a channel */
+option_set_fn argument_set_bytes;    /* a uint64_t as of argument_set_size, not 0 */
+option_set_fn argument_set_text;     /* a const char *, not owned */
+option_set_fn argument_set_reply;    /* @until_reply, and @reply_vector if there is a value */
 
 extern const struct option_spec arguments_common_options[];
 

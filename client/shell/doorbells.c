@@ -180,6 +180,8 @@ static int check_ring(struct tool *tool, int r)
     return STATUS_REFUSED;
 }
 
+/* Who joins to ring may get the very ID of the peer that is meant and not there yet: to ring that
+ * would look like success, and be the answer as well. In a shell everybody knows who we are. */
 static int ring_as_peer(struct tool *tool, const struct bells *bells, uint64_t *rung)
 {
     unsigned peer = (unsigned)bells->peer, vector = (unsigned)bells->vector;
@@ -191,6 +193,9 @@ static int ring_as_peer(struct tool *tool, const struct bells *bells, uint64_t *
     }
     if (bells->peer > WIRE_ID_MAX || ivshmem_vectors(tool->iv, peer) < 0)
         return no_peer(tool, bells->peer);
+    if ((bells->not_us || !tool->emit.interactive) && (int)peer == ivshmem_id(tool->iv))
+        return emit_error(&tool->emit, STATUS_NOT_FOUND, "cannot find peer_id = %u: that is us now",
+                          peer);
     if (bells->every_vector) {
         *rung += say_ring_peer(tool, peer);
         return check_ring(tool, ivshmem_ring_peer(tool->iv, peer));
@@ -263,6 +268,7 @@ static int run_int(struct tool *tool, struct arguments *given)
     struct bells bells;
 
     bells_parse(&bells, given->words[0], given->count > 1 ? given->words[1] : NULL, NULL);
+    bells.not_us = given->until_reply || given->until_word;
     if (given->until_reply || given->until_word)
         return bells_ring_until(tool, given, &bells);
     return ring_often(tool, given, &bells);

@@ -101,6 +101,48 @@ void emit_list(const struct emit *emit, cJSON *object, const char *name, const c
     cJSON_Delete(object);
 }
 
+/* How many bytes follow the first one of a character; -1 when none begins so. */
+static int continuations(uint8_t first)
+{
+    return first < 0x80   ? 0
+           : first < 0xc2 ? -1
+           : first < 0xe0 ? 1
+           : first < 0xf0 ? 2
+           : first < 0xf5 ? 3
+                          : -1;
+}
+
+bool emit_is_utf8(const uint8_t *bytes, size_t size)
+{
+    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+
+    for (size_t i = 0; i < size; i++) {
+        int more = continuations(bytes[i]);
+        uint32_t character = more > 0 ? bytes[i] & (0x3fU >> more) : 0;
+
+        if (more < 0 || size - i <= (size_t)more)
+            return false;
+        for (int k = 0; k < more; k++) {
+            if ((bytes[++i] & 0xc0) != 0x80)
+                return false;
+            character = character << 6 | (bytes[i] & 0x3fU);
+        }
+        if (character < least[more] || character > 0x10ffff || character >> 11 == 0x1b)
+            return false;
+    }
+    return true;
+}
+
+/* JSON is UTF-8, and an error may repeat a word that is not, or has been cut. */
+static void make_utf8(char *text)
+{
+    if (emit_is_utf8((const uint8_t *)text, strlen(text)))
+        return;
+    for (; *text; text++)
+        if (*text & 0x80)
+            *text = '?';
+}
+
 int emit_error(const struct emit *emit, int status, const char *format, ...)
 {
     char text[768];
@@ -112,6 +154,7 @@ int emit_error(const struct emit *emit, int status, const char *format, ...)
     if (emit->json) {
         cJSON *object = emit_object("status", (uint64_t)status);
 
+        make_utf8(text);
         cJSON_AddStringToObject(object, "error", text);
         print_json(emit->out, object);
         cJSON_Delete(object);

@@ -78,6 +78,9 @@ void emit_add(cJSON *object, const char *name, uint64_t value);
 /** emit_add_hex() - add bytes, as text in hexadecimal */
 void emit_add_hex(cJSON *object, const char *name, const uint8_t *bytes, size_t size);
 
+/** emit_is_utf8() - whether bytes are well-formed UTF-8, as a string of JSON has to be */
+bool emit_is_utf8(const uint8_t *bytes, size_t size);
+
 /** emit_add_time() - add "time", now, as seconds since 1970, and "clock", the local time of day */
 void emit_add_time(cJSON *object);
 

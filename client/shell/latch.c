@@ -30,11 +30,11 @@ static int take_latched(struct tool *tool, const unsigned *vectors, size_t count
     return -EAGAIN;
 }
 
-static bool reader_gone(void)
+static bool reader_gone(const struct tool *tool)
 {
     struct pollfd out = {.fd = STDOUT_FILENO};
 
-    return poll(&out, 1, 0) > 0 && out.revents & (POLLERR | POLLHUP);
+    return (poll(&out, 1, 0) > 0 && out.revents & (POLLERR | POLLHUP)) || tool->output->error;
 }
 
 int latch_wait(struct tool *tool, const unsigned *vectors, size_t count, int64_t timeout)
@@ -50,7 +50,7 @@ int latch_wait(struct tool *tool, const unsigned *vectors, size_t count, int64_t
             return r;
         if (interrupt_seen())
             return -EINTR;
-        if (reader_gone())
+        if (reader_gone(tool))
             return -EPIPE;
         r = ivshmem_wait(tool->iv, vectors, count, is_last ? left : SLICE_MS);
         if (r != -ETIMEDOUT || is_last)

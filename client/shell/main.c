@@ -3,24 +3,31 @@
  * ivshmem-client: a peer of an ivshmem server, as a shell or for one command.
  */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "client/shell/command.h"
+#include "client/shell/emit.h"
 #include "client/shell/oneshot.h"
 #include "client/shell/settings.h"
 #include "client/shell/shell.h"
 #include "common/log.h"
 
-/* A closed 0, 1 or 2 would soon be the number of a socket, and then be taken for a stream. */
+/* A closed 0, 1 or 2 would soon be the number of a socket, and then be taken for a stream. What
+ * fills it in cannot be used either, so that output which goes nowhere is an error as it should be.
+ */
 static void fill_standard_descriptors(void)
 {
     int fd;
 
-    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+    while ((fd = open("/dev/null", fcntl(STDIN_FILENO, F_GETFD) < 0 ? O_WRONLY : O_RDONLY)) >= 0 &&
+           fd <= STDERR_FILENO)
         ;
     if (fd >= 0)
         close(fd);
@@ -43,7 +50,10 @@ static int show_and_exit(const struct settings *settings)
         settings_usage(stdout);
     else
         puts("ivshmem-client " PACKAGE_VERSION);
-    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (fflush(stdout) == 0)
+        return EXIT_SUCCESS;
+    fprintf(stderr, "ivshmem-client: cannot write to standard output: %s\n", strerror(errno));
+    return EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)
@@ -57,8 +67,9 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     log_open(LOG_TO_STDERR, "ivshmem-client");
     if (settings_parse(&settings, argc, argv, &failure) < 0) {
-        fprintf(stderr, "ivshmem-client: %s\n", failure.text);
-        return EXIT_FAILURE;
+        const struct emit emit = {.out = stdout, .json = settings.json};
+
+        return emit_error(&emit, STATUS_USAGE, "%s", failure.text);
     }
     if (settings.help || settings.version)
         return show_and_exit(&settings);

@@ -122,7 +122,7 @@ int oneshot_run(const struct settings *settings)
     int r = output_init(&output, STDOUT_FILENO);
 
     if (r == 0)
-        r = tool_init(&tool, settings, output.file);
+        r = tool_init(&tool, settings, &output);
     if (r == 0)
         status = run_all(&tool);
     else

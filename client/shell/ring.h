@@ -11,10 +11,11 @@
  * struct bells - which doorbells
  * @everybody:    of all peers but ourselves; the rest does not matter then
  * @every_vector: all of the peer's
+ * @not_us:       our own ID is no such peer; so it is outside of a shell, always
  * @peer, @vector: the one
  */
 struct bells {
-    bool everybody, every_vector;
+    bool everybody, every_vector, not_us;
     uint64_t peer, vector;
 };
 

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "client/shell/arguments.h"
 #include "client/shell/commands.h"
@@ -86,6 +87,11 @@ int settings_parse(struct settings *settings, int argc, char **argv, struct fail
     if (!settings->socket)
         settings->socket = DEFAULT_SOCKET;
     return r;
+}
+
+bool settings_commands_are_input(const struct settings *settings)
+{
+    return !settings->count && !settings->commands && !isatty(STDIN_FILENO);
 }
 
 void settings_usage(FILE *out)

@@ -53,6 +53,9 @@ extern const struct option_spec settings_options[];
  */
 int settings_parse(struct settings *settings, int argc, char **argv, struct failure *failure);
 
+/** settings_commands_are_input() - whether standard input has commands, and is nobody who types */
+bool settings_commands_are_input(const struct settings *settings);
+
 /**
  * settings_usage() - print the usage
  * @out: where to

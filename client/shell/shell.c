@@ -147,7 +147,7 @@ struct shell *shell_new(const struct settings *settings, struct failure *failure
         r = output_init(&shell->output, STDOUT_FILENO);
     }
     if (r == 0)
-        r = tool_init(&shell->tool, settings, shell->output.file);
+        r = tool_init(&shell->tool, settings, &shell->output);
     if (r == 0) {
         shell->tool.emit.interactive = true;
         shell->tool.listener = on_event;

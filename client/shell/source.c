@@ -52,7 +52,7 @@ static int open_file(struct source *source, const char *path, uint64_t most,
 
     if (fd < 0 || fstat(fd, &status) < 0)
         return failure_set(failure, errno, "cannot open %s: %s", path, strerror(errno));
-    if (!S_ISREG(status.st_mode))
+    if (!S_ISREG(status.st_mode) || status.st_size == 0) /* files of /proc say 0, and are not */
         return gather(source, fd, most, failure);
     source->size = (uint64_t)status.st_size;
     source->fd = steal_fd(&fd);

@@ -30,7 +30,7 @@ struct source {
  * source_open() - find out what to write
  * @source:  set; source_close() it, also after an error
  * @given:   words and options of write
- * @most:    what fits; of a stream no more than one byte more is read
+ * @most:    what fits; a stream is read until it has ended or is more than that
  * @failure: why it cannot be read
  *
  * Return: 0 or a negative errno.

@@ -103,11 +103,12 @@ static const struct ivshmem_callbacks callbacks = {
     .disconnected = on_disconnected,
 };
 
-int tool_init(struct tool *tool, const struct settings *settings, FILE *out)
+int tool_init(struct tool *tool, const struct settings *settings, const struct output *output)
 {
     *tool = (struct tool){
         .settings = settings,
-        .emit = {.out = out, .json = settings->json, .quiet = settings->quiet},
+        .output = output,
+        .emit = {.out = output->file, .json = settings->json, .quiet = settings->quiet},
         .channel_vector = -1,
         .verbose = settings->verbose,
     };
@@ -139,12 +140,10 @@ static bool just_absent(int r)
     return r == -ENOENT || r == -ECONNREFUSED || r == -EAGAIN;
 }
 
-static int cannot_join(struct tool *tool, const char *why)
+static int cannot_join(struct tool *tool, const char *why, const char *hint)
 {
-    const char *socket = tool->settings->socket;
-
-    return emit_error(&tool->emit, STATUS_NO_SERVER, "no server at %s: %s%s", socket, why,
-                      tool->settings->wait_ms ? "" : " (--wait-server waits for one)");
+    return emit_error(&tool->emit, STATUS_NO_SERVER, "no server at %s: %s%s",
+                      tool->settings->socket, why, hint);
 }
 
 /* Waits for our ID and the memory, which come first. */
@@ -172,17 +171,19 @@ static int join(struct tool *tool, bool for_memory)
     while (!tool_connected(tool)) {
         r = ivshmem_open(tool->iv, tool_target(tool, room, sizeof(room)));
         if (r < 0 && !(just_absent(r) && tool_now() + RETRY_MS <= deadline))
-            return cannot_join(tool, strerror(-r));
+            return cannot_join(
+                tool, strerror(-r),
+                just_absent(r) && !tool->settings->wait_ms ? " (--wait-server waits for one)" : "");
         if (r < 0)
             poll(NULL, 0, RETRY_MS);
     }
     r = for_memory ? wait_memory(tool) : ivshmem_wait_ready(tool->iv, GREETING_MS);
     if (r == -ECONNREFUSED)
-        return emit_error(&tool->emit, STATUS_REFUSED, "the server turned us away: %s",
+        return emit_error(&tool->emit, STATUS_REFUSED, "%s; its log says why",
                           ivshmem_error(tool->iv));
     if (r == -ETIMEDOUT)
-        return cannot_join(tool, "it does not tell who is there");
-    return r < 0 ? cannot_join(tool, ivshmem_error(tool->iv)) : STATUS_DONE;
+        return cannot_join(tool, "it does not tell who is there", "");
+    return r < 0 ? cannot_join(tool, ivshmem_error(tool->iv), "") : STATUS_DONE;
 }
 
 /* In place of a server, and so of a place among the peers. */
@@ -231,6 +232,8 @@ int tool_pause(struct tool *tool, int64_t timeout, int fd)
         };
         int left = tool_left(deadline), r = 0;
 
+        if (tool->output->error)
+            return -EPIPE;
         if (interrupt_seen() || (poll(fds, 3, left) < 0 && errno == EINTR))
             return -EINTR;
         if (fds[2].revents & (POLLERR | POLLHUP))
@@ -338,6 +341,18 @@ bool tool_needs_place(const struct tool *tool, const struct arguments *given)
            tool_connected(tool) || (command->needs_place && command->needs_place(given));
 }
 
+static int wait_control(struct tool *tool)
+{
+    int64_t deadline = tool_deadline(tool->settings->wait_ms);
+    struct failure failure = {.text = ""};
+    int r;
+
+    while ((r = open_control(tool, &failure)) < 0 && just_absent(r) &&
+           tool_now() + RETRY_MS <= deadline)
+        poll(NULL, 0, RETRY_MS);
+    return r < 0 ? emit_error(&tool->emit, STATUS_NO_SERVER, "%s", failure.text) : STATUS_DONE;
+}
+
 static int prepare(struct tool *tool, const struct arguments *given)
 {
     struct failure failure = {.text = ""};
@@ -348,14 +363,12 @@ static int prepare(struct tool *tool, const struct arguments *given)
     if (tool->settings->memory)
         return open_memory(tool, given);
     if (needs == NEEDS_CONTROL)
-        return open_control(tool, &failure) < 0
-                   ? emit_error(&tool->emit, STATUS_NO_SERVER, "%s", failure.text)
-                   : STATUS_DONE;
+        return wait_control(tool);
     if (!tool_needs_place(tool, given)) {
         if (open_control(tool, &failure) == 0)
             return STATUS_DONE;
         if (tool->settings->control)
-            return emit_error(&tool->emit, STATUS_NO_SERVER, "%s", failure.text);
+            return wait_control(tool);
     }
     return join(tool, needs == NEEDS_MEMORY &&
                           !(given->command->needs_place && given->command->needs_place(given)));

@@ -16,6 +16,7 @@
 #include "client/shell/command.h"
 #include "client/shell/control.h"
 #include "client/shell/emit.h"
+#include "client/shell/output.h"
 #include "client/shell/settings.h"
 #include "common/wire.h"
 #include "ivshmem.h"
@@ -48,6 +49,7 @@ typedef void tool_listener_fn(struct tool *tool, const struct event *event);
 /**
  * struct tool - everything that commands share
  * @settings: what the program was asked for
+ * @output:   what is below the stream in @emit
  * @emit:     where results go; the options of a command change it while it runs
  * @iv:       our place, or the way to one
  * @control:  connection to the control socket; NULL when there is none
@@ -62,6 +64,7 @@ typedef void tool_listener_fn(struct tool *tool, const struct event *event);
  */
 struct tool {
     const struct settings *settings;
+    const struct output *output;
     struct emit emit;
     struct ivshmem *iv;
     struct control *control;
@@ -77,11 +80,11 @@ struct tool {
  * tool_init() - get ready to run commands; connects to nothing
  * @tool:     set
  * @settings: must outlive it
- * @out:      where results go
+ * @output:   where results go
  *
  * Return: 0 or a negative errno; tool_deinit() it in either case.
  */
-int tool_init(struct tool *tool, const struct settings *settings, FILE *out);
+int tool_init(struct tool *tool, const struct settings *settings, const struct output *output);
 
 /** tool_deinit() - leave the peers and hang up */
 void tool_deinit(struct tool *tool);

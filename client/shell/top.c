@@ -139,7 +139,7 @@ static void print_screen(FILE *out, const cJSON *all)
                "{bytes_rate:13} {state}\n");
 }
 
-/* Over what was there, as many lines as the terminal has. */
+/* Over what was there, as many lines and columns as the terminal has: it shall not scroll. */
 static void draw(FILE *out, const char *text)
 {
     struct winsize size = {.ws_row = 0};
@@ -149,8 +149,9 @@ static void draw(FILE *out, const char *text)
     fputs("\033[H", out);
     for (; rows > 0 && *text; rows--) {
         size_t length = strcspn(text, "\n");
+        int shown = size.ws_col && length > size.ws_col ? size.ws_col : (int)length;
 
-        fprintf(out, "%.*s\033[K\n", (int)length, text);
+        fprintf(out, "%.*s\033[K\n", shown, text);
         text += length + (text[length] == '\n');
     }
     fputs("\033[J", out);

@@ -113,6 +113,11 @@ static int put(struct tool *tool, const struct arguments *given, const struct sp
     return status;
 }
 
+static bool reads_input(const struct arguments *given)
+{
+    return strcmp(given->file ? given->file : given->text ? "" : given->words[0], "-") == 0;
+}
+
 static int run_write(struct tool *tool, struct arguments *given)
 {
     struct failure failure = {.text = ""};
@@ -122,6 +127,9 @@ static int run_write(struct tool *tool, struct arguments *given)
 
     if (status != STATUS_DONE)
         return status;
+    if (reads_input(given) && settings_commands_are_input(tool->settings))
+        return emit_error(&tool->emit, STATUS_USAGE,
+                          "write -: standard input has the commands; use --file or --hex");
     if (source_open(&source, given, span.length, &failure) < 0)
         status = emit_error(&tool->emit, STATUS_USAGE, "%s", failure.text);
     else

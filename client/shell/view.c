@@ -100,10 +100,7 @@ static int take_piece(struct tool *tool, void *context, uint64_t offset, const u
 
 static bool is_text(const uint8_t *bytes, size_t size)
 {
-    for (size_t i = 0; i < size; i++)
-        if (bytes[i] >= 0x80 || bytes[i] == 0)
-            return false;
-    return true;
+    return emit_is_utf8(bytes, size) && !memchr(bytes, 0, size);
 }
 
 static void say_gathered(struct tool *tool, struct sink *sink, uint64_t offset)

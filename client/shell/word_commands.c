@@ -103,9 +103,9 @@ static int check_word(struct arguments *given, struct failure *failure)
     if (word.offset % word.bytes)
         return failure_set(failure, EINVAL, "offset %s is no multiple of the word's %u bytes",
                            given->words[0], word.bytes);
-    if (given->add && given->expected != NOT_GIVEN)
+    if (given->add && given->compares)
         return failure_set(failure, EINVAL, "--add and --cas exclude each other");
-    if (given->expected != NOT_GIVEN && given->expected > limit(word.bytes))
+    if (given->expected > limit(word.bytes))
         return failure_set(failure, EINVAL, "--cas: a word of %u bits is never that",
                            8 * word.bytes);
     return given->count > 1
@@ -144,13 +144,12 @@ static int run_peek(struct tool *tool, struct arguments *given)
 static int run_poke(struct tool *tool, struct arguments *given)
 {
     struct word word = {.bytes = width_of(given)};
-    bool compares = given->expected != NOT_GIVEN;
     uint64_t value = 0, before = given->expected;
     int r = 0;
 
     argument_size(given->words[0], "", &word.offset, NULL);
     argument_number(given->words[1], "", UINT64_MAX, &value, NULL);
-    if (compares) {
+    if (given->compares) {
         r = exchange(tool, &word, &before, value);
     } else {
         r = load(tool, &word, &before);
@@ -178,7 +177,7 @@ static const struct option_spec poke_options[] = {
     {"width", 'w', "BITS", "8, 16, 32 or 64 [32]", argument_set_number, ARGUMENT(width), 0},
     {"add", 'a', NULL, "add the value to the word", option_set_switch, ARGUMENT(add), 0},
     {"cas", 'c', "EXPECTED", "only if the word is EXPECTED; else the exit\nstatus is 5",
-     argument_set_number, ARGUMENT(expected), 0},
+     argument_set_expected, 0, 0},
     {NULL, 0, NULL, NULL, NULL, 0, 0},
 };
 

@@ -77,6 +77,10 @@ class ExitStatus(OneShot):
         self.assertEqual((0, "%d\n" % SIZE, ""), self.finish(process))
         server.stop()
         self.run_one(path, "--wait-server", "0.2", "-j", "size", status=2)
+        self.run_one(path, "--wait-server", "0.2", "slots", status=2)
+        process = self.spawn(path, "--wait-server", support.DEADLINE, "slots")
+        self.start(socket_path=path)
+        self.assertEqual(0, self.finish(process)[0])
 
     def test_no_such_peer_or_vector(self):
         server = self.start()
@@ -119,6 +123,29 @@ class ExitStatus(OneShot):
         self.assertEqual((2, ""), (result.returncode, result.stderr))
         self.assertEqual(2, json.loads(result.stdout)["status"])
         peer.close()
+
+
+    def test_json_is_utf8(self):
+        server = self.start()
+        self.run_one(server, "write", "gr\u00fc\u00dfe", "--nul")
+        self.assertEqual("gr\u00fc\u00dfe", json.loads(self.run_one(server, "--json", "read"))["text"])
+        for bad in ("fc", "c0af", "eda080", "f4908080", "e28200"):
+            self.run_one(server, "write", "--hex", bad, "--nul")
+            self.assertIn("hex", json.loads(self.run_one(server, "--json", "read", "-l", 4)))
+        for words in ([b"\xff"], ["int", b"\xff", "0"], ["--bogus"]):
+            result = subprocess.run([support.CLIENT, "-S", server.socket, "--json", *words],
+                                    stdout=subprocess.PIPE, timeout=support.DEADLINE)
+            self.assertEqual(1, json.loads(result.stdout.decode())["status"])
+
+    def test_output_that_goes_nowhere(self):
+        """To a full device, or to none: an error, also of what would go on for ever."""
+        server = self.start()
+        command = [support.CLIENT, "-S", server.socket]
+        for words in (["size"], ["monitor"], ["--help"], ["-V"]):
+            for target in (">/dev/full", ">&-"):
+                result = support.run("sh", "-c", 'exec "$@" ' + target, "sh", *command, *words)
+                self.assertEqual(1, result.returncode, words)
+                self.assertIn("cannot write to standard output", result.stderr)
 
 
 class Doorbells(OneShot):
@@ -169,6 +196,13 @@ class Doorbells(OneShot):
         self.run_one(server, "int", 0, 0, "--until-reply", "--timeout", "0.1", status=4)
         self.run_one(server, "int", 9, 0, "--until-reply", "--timeout", "9", status=3)
 
+    def test_we_are_not_the_peer_that_is_missing(self):
+        """Who joins to ring peer 0, and gets the ID 0, must not ring and answer itself."""
+        server = self.start(control=False)
+        for words in (["int", 0, 0, "--until-reply"], ["int", 0, "all", "--until-word", 0],
+                      ["int", 0, 0], ["write", "x", "--ring", 0, 0]):
+            self.assertIn("cannot find peer_id = 0", self.run_one(server, *words, status=3))
+
     def test_until_word(self):
         server = self.start()
         peer = self.peer(server)
@@ -210,6 +244,15 @@ class Memory(OneShot):
         self.run_one(server, "write", "-", "--offset", SIZE - 3, data=b"abc")
         self.assertEqual(data[:-3] + b"abc", self.memory(server))
         self.assertIn("absent", self.run_one(server, "write", "-f", self.path("absent"), status=1))
+        self.run_one(server, "write", "--file", "/proc/version", "--pad")  # its size is told as 0
+        with open("/proc/version", encoding="utf-8") as file:
+            self.assertEqual(file.read() + "\n", self.run_one(server, "read"))
+
+    def test_commands_are_no_data(self):
+        server = self.start()
+        for words in ("write -", "write --file=-"):
+            self.assertIn("standard input", self.run_one(server, "-b", status=1,
+                                                         data=words.encode() + b"\nsize\n"))
 
     def test_what_does_not_fit(self):
         """Nothing is written, the size stays, and the message says how much fits."""
@@ -288,6 +331,9 @@ class Memory(OneShot):
         out = self.run_one(server, "--json", "peek", "0", "-w", 64)
         self.assertEqual(18446744073709551614, json.loads(out)["value"])
         self.assertEqual(3, self.run_one(server, "peek", 0, "-n", 3).count("0x"))
+        self.run_one(server, "poke", "0", 2**64 - 1, "-w", 64)
+        self.run_one(server, "poke", "0", "1", "-w", 64, "--cas", 2**64 - 1)
+        self.assertEqual("0x%016x\n" % 1, self.run_one(server, "peek", 0, "-w", 64))
 
     def test_watch(self):
         server = self.start()
