@@ -235,6 +235,8 @@ enum layout_state {
  * @moving:          1 while the ring is to be moved to the place below
  * @next_offset:     where to
  * @next_size:       how large
+ * @idle_ms:         closed when nothing was sent for so long, 0 for never: then both senders publish
+ *                   what they have sent after each message
  */
 struct layout_entry {
     uint32_t generation;
@@ -256,7 +258,8 @@ struct layout_entry {
     uint32_t moving;
     uint64_t next_offset;
     uint64_t next_size;
-    uint32_t reserved[10];
+    uint32_t idle_ms;
+    uint32_t reserved[9];
 };
 _Static_assert(sizeof(struct layout_entry) == LAYOUT_APART, "layout");
 

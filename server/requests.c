@@ -161,7 +161,7 @@ static struct channel_ring *draft_ring(struct asked *asked, unsigned channel, ui
     ring->entry.buff_offset = offset;
     ring->entry.buff_size = ring->minimum = size;
     ring->deadline = (uint64_t)asked->now + asked->channels->setup.options.offer_ms;
-    ring->idle_ms = request->idle_ms;
+    ring->idle_ms = ring->entry.idle_ms = request->idle_ms;
     ring->sides = CHANNEL_CONNECTOR | CHANNEL_LISTENER;
     return ring;
 }

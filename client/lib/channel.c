@@ -45,6 +45,7 @@ struct ivshmem_channel *channel_new(struct switchboard *board)
         return NULL;
     forget_rings(channel);
     channel->board = board;
+    channel->may_idle = true;
     channel->timeout = -1;
     channel->users = 1;
     channel->number = channel->send.number = channel->receive.number = LAYOUT_CHANNEL_NONE;
@@ -102,6 +103,7 @@ int channel_attach(struct ivshmem_channel *channel, uint32_t number,
     channel->peer = connector ? entry->receiver_vm : entry->sender_vm;
     channel->port = entry->port;
     channel->flags = entry->flags;
+    channel->may_idle = !entry->idle_ms;
     if (entry->pair != LAYOUT_CHANNEL_NONE && !view_entry(view, entry->pair, &back))
         return entry->pair < view->n_channels ? -EAGAIN : -EBADMSG;
     r = attach(channel, connector ? &channel->send : &channel->receive, number, entry, connector);
@@ -167,6 +169,8 @@ void channel_ring(struct ivshmem_channel *channel, const struct channel_way *end
     ivshmem_ring(channel->board->iv, channel->peer, end->vector);
 }
 
+/* Who never sleeps has nobody else to see to the mailbox: until the answer to the last request is
+ * taken the next one is not sent, and the ring would not be moved again. */
 static void tell_moved(struct ivshmem_channel *channel, struct channel_way *end)
 {
     struct mailbox *mailbox = &channel->board->mailbox;
@@ -179,6 +183,7 @@ static void tell_moved(struct ivshmem_channel *channel, struct channel_way *end)
         .generation = end->moves,
     };
     mailbox_add(mailbox, &end->moved, switchboard_now() / 1000000);
+    switchboard_pump(channel->board);
 }
 
 /* Where a ring is to be moved that is at our generation; NULL when it is not, or that cannot be. */
@@ -247,9 +252,11 @@ static bool update_end(struct ivshmem_channel *channel, struct channel_way *end)
 
 bool channel_update(struct ivshmem_channel *channel)
 {
-    bool sender = update_end(channel, &channel->send);
-    bool receiver = update_end(channel, &channel->receive);
+    bool sender, receiver;
 
+    switchboard_pump(channel->board);
+    sender = update_end(channel, &channel->send);
+    receiver = update_end(channel, &channel->receive);
     if (channel->closed)
         channel->tx.window = 0; /* so that the next message is told */
     return sender || receiver;

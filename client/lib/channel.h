@@ -57,6 +57,7 @@ struct channel_way {
  * @reserved:   ivshmem_commit() is due: the ring cannot be moved
  * @send:       the ring in which we send
  * @receive:    the ring in which we receive
+ * @may_idle:   false: the daemon closes it when it does not see that something is sent
  * @closed:     negative errno: the other side is no more; 0 else
  * @ended:      negative errno: nothing works any more; 0 else
  * @timeout:    milliseconds
@@ -66,6 +67,8 @@ struct channel_way {
  * @end_told:   the program has heard that it ended
  * @armed_head: of @rx, when the sender was asked to ring for the watch
  * @armed_room: head of @tx, likewise
+ * @told_tail:  tail of @tx when we looked last, after a fence, whether the receiver sleeps
+ * @told_head:  published head of @rx when we looked last, after a fence, whether the sender sleeps
  * @needed:     units that a message needs that was too much for the ring; 0 else
  * @context:    the program's
  * @board:      where it belongs to
@@ -91,6 +94,7 @@ struct ivshmem_channel {
     size_t peeked;
     struct channel_way send;
     struct channel_way receive;
+    bool may_idle;
     int closed;
     int ended;
     int timeout;
@@ -100,6 +104,8 @@ struct ivshmem_channel {
     bool end_told;
     uint32_t armed_head;
     uint32_t armed_room;
+    uint32_t told_tail;
+    uint32_t told_head;
     size_t needed;
     void *context;
     struct switchboard *board;
@@ -189,6 +195,8 @@ void channel_close(struct ivshmem_channel *channel);
 /** channel_sent() - after something was put: wake the receiver if it sleeps */
 static inline void channel_sent(struct ivshmem_channel *channel)
 {
+    if (__builtin_expect(!channel->may_idle, 0) && channel->tx.published != channel->tx.tail)
+        ring_sender_publish(&channel->tx);
     if (__builtin_expect(ring_sender_wake(&channel->tx), 0))
         channel_ring(channel, &channel->send);
 }

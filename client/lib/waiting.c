@@ -65,6 +65,21 @@ static int spin(struct ivshmem_channel *channel, enum waiting_for what, int64_t 
     return r > 0 || r == -ETIMEDOUT ? 0 : r;
 }
 
+/* After a fence nobody can be missed who sleeps already. Only for what is new since the last time:
+ * whoever was rung asks anew, and two who sleep would wake each other for ever. */
+static void wake_other(struct ivshmem_channel *channel)
+{
+    if (channel->send.number != LAYOUT_CHANNEL_NONE && channel->tx.tail != channel->told_tail) {
+        channel->told_tail = channel->tx.tail;
+        channel_sent(channel);
+    }
+    if (channel->receive.number != LAYOUT_CHANNEL_NONE &&
+        channel->rx.published != channel->told_head) {
+        channel->told_head = channel->rx.published;
+        channel_took(channel);
+    }
+}
+
 /* Ask the other side to ring. Return: whether there is no need, because it is there. */
 static bool ask(struct ivshmem_channel *channel, enum waiting_for what)
 {
@@ -77,11 +92,7 @@ static bool ask(struct ivshmem_channel *channel, enum waiting_for what)
         ring_sender_awake(&channel->tx);
         there = ring_sender_sleep(&channel->tx);
     }
-    /* After the fence in there nobody can be missed who sleeps already. */
-    if (channel->send.number != LAYOUT_CHANNEL_NONE)
-        channel_sent(channel);
-    if (channel->receive.number != LAYOUT_CHANNEL_NONE)
-        channel_took(channel);
+    wake_other(channel);
     return there;
 }
 
