@@ -270,7 +270,7 @@ void server_start(struct test_server *server, const struct server_setup *setup)
     char name[64];
 
     require(getenv("IVSHMEM_SERVER"), "set IVSHMEM_SERVER to the server's path");
-    *server = (struct test_server){.size = MEMORY_SIZE};
+    *server = (struct test_server){.size = setup->size ? setup->size : MEMORY_SIZE};
     snprintf(name, sizeof(name), "%s-%u", here.name, number);
     snprintf(server->socket, PATH_SIZE, "%.60s/%u.sock", here.directory, number);
     snprintf(server->log, PATH_SIZE, "%.60s/%u.log", here.directory, number);

@@ -34,12 +34,14 @@ enum { SANITIZED = 0 };
  * @uid:     user and group that it runs as; 0 for our own
  * @nofile:  its hard limit of descriptors; 0 for our own
  * @options: further options, NULL-terminated; NULL for none
+ * @size:    bytes of memory; 0 for little
  */
 struct server_setup {
     unsigned vectors;
     uid_t uid;
     rlim_t nofile;
     const char *const *options;
+    off_t size;
 };
 
 /**
