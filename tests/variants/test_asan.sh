@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# clang, address and undefined behaviour sanitizers: unit tests, short integration tests, fuzzers.
+# clang, address and undefined behaviour sanitizers: unit tests, short integration tests,
+# channels under attack, fuzzers.
 . "${0%/*}/variant.sh"
 need clang
 variant_build asan CC=clang --enable-sanitizers --enable-fuzzers
 fuzz=$top_srcdir/tests/fuzz/run-fuzzers
-(variant_check)
+(variant_check tests/load/test_channels_scribbled)
 "$fuzz" tests/fuzz

@@ -28,7 +28,9 @@ variant_build() {
     MAKEFLAGS='' make -s -j2
 }
 
+# variant_check [TEST...]: the short tests, and these
 variant_check() {
     unset top_srcdir top_builddir IVSHMEM_SERVER IVSHMEM_CLIENT IVSHMEM_GUEST IVSHMEM_TEST_VARIANTS
     MAKEFLAGS='' make -s -j2 check-short VERBOSE=1
+    [ $# -eq 0 ] || MAKEFLAGS='' make -s -j2 check TESTS="$*" VERBOSE=1
 }
