@@ -48,7 +48,8 @@ static int open_input(struct input *input, const char *name, struct failure *fai
         return failure_set(failure, errno, "cannot open %s: %s", input->name, strerror(errno));
     if (S_ISDIR(status.st_mode))
         return failure_set(failure, EISDIR, "%s is a directory", name);
-    input->regular = S_ISREG(status.st_mode) && input->fd != STDIN_FILENO;
+    /* One that says it has no bytes may be of /proc, and have some. */
+    input->regular = S_ISREG(status.st_mode) && status.st_size > 0 && input->fd != STDIN_FILENO;
     input->left = input->regular ? (uint64_t)status.st_size : 0;
     return 0;
 }
@@ -223,6 +224,9 @@ int send_run(struct tool *tool, struct arguments *given)
     if (!stream.own && !tool->channel)
         return emit_error(&tool->emit, STATUS_USAGE,
                           "there is no channel: --peer and --port say where to connect to");
+    if (strcmp(given->words[0], "-") == 0 && settings_commands_are_input(tool->settings))
+        return emit_error(&tool->emit, STATUS_USAGE,
+                          "send -: standard input has the commands; name a file");
     if (open_input(&input, given->words[0], &failure) < 0)
         return emit_error(&tool->emit, STATUS_USAGE, "%s", failure.text);
     link_peer(given->peer, &peer, NULL);
