@@ -271,6 +271,8 @@ _Static_assert(sizeof(struct layout_entry) == LAYOUT_APART, "layout");
  * @sender_waits: odd while the sender sleeps until there is room
  * @bytes:        payload sent so far; published lazily, like the next
  * @messages:     messages sent so far
+ * @rang:         the value of receiver_waits that the receiver was rung for last, if the sender
+ *                keeps what ring.h says of that; else 0
  */
 struct layout_sender {
     uint32_t tail;
@@ -279,7 +281,8 @@ struct layout_sender {
     uint32_t sender_waits;
     uint64_t bytes;
     uint64_t messages;
-    uint32_t reserved[24];
+    uint32_t rang;
+    uint32_t reserved[23];
 };
 _Static_assert(sizeof(struct layout_sender) == LAYOUT_APART, "layout");
 
@@ -287,11 +290,13 @@ _Static_assert(sizeof(struct layout_sender) == LAYOUT_APART, "layout");
  * struct layout_receiver - words that the receiver of a ring alone writes
  * @head:           8-byte units taken out so far; published lazily, a quarter of the ring at a time
  * @receiver_waits: odd while the receiver sleeps until there is a record
+ * @rang:           as the sender's, of sender_waits
  */
 struct layout_receiver {
     uint32_t head;
     uint32_t receiver_waits;
-    uint32_t reserved[30];
+    uint32_t rang;
+    uint32_t reserved[29];
 };
 _Static_assert(sizeof(struct layout_receiver) == LAYOUT_APART, "layout");
 

@@ -47,15 +47,36 @@
  *     if (!ring_receiver_sleep(r)) {                 1: there is something, do not
  *         if (ring_receiver_wake(r)) ring the sender
  *         if (ring_sender_wake(s)) ring the receiver  of the channel back, if there is one
- *         wait for the eventfd, at most 1 ms
+ *         if !ring_receiver_certain(r): wait for the eventfd, at most 1 ms
  *         if nobody rang and !ring_receiver_look(r): wait for it as long as you like
  *         ring_receiver_awake(r);
  *     }
  *
  * and then try again; the sender that found the ring full does the same with ring_sender_sleep(),
- * _look() and _awake(), and the same two _wake() in between. After a doorbell there must be an
- * _awake(), and another _sleep() if need be: nobody rings twice for one sleep. Doorbells may come
- * for nothing.
+ * _certain(), _look() and _awake(), and the same two _wake() in between. After a doorbell there
+ * must be an _awake(), and another _sleep() if need be: nobody rings twice for one sleep. Doorbells
+ * may come for nothing.
+ *
+ * Waiting a millisecond first costs a timer, which is dear where sides take turns and sleep each
+ * time. So whoever has just rung expects to do it again, and does look after a fence, for some
+ * time, and says so: it writes the value that it rang for into its line, `rang`. A sleeper that
+ * finds the value of one of its own sleeps there knows that it will not be missed: it is
+ * _certain().
+ *
+ *   The sender looks after a fence until RING_FENCED messages were put after it rang: each
+ *   ring_sender_wake() does, if fewer were complete at the one before. The receiver is certain
+ *   while it has taken fewer records than that since it made its counter the value in `rang`. Why
+ *   that is enough: let R be the first record that it has not seen when it looked, after the fence
+ *   of ring_receiver_sleep(). The sender saw the counter have that value before it rang, so what it
+ *   put after it rang was taken later than that, and all but R and what follows was taken: fewer
+ *   than RING_FENCED records, so as many messages at most were complete when R was put, and when
+ *   ring_sender_wake() was asked before. So the one that is asked after R looks after a fence, and
+ *   finds the receiver asleep.
+ *
+ *   The receiver, who tells so seldom what it has taken, always looks after a fence, and writes
+ *   `rang` from the first time that it rings on. A sender that was rung once so is certain.
+ *
+ * Who does not care leaves `rang` 0, which is no value of a sleep, and is given the millisecond.
  *
  * _wake() is asked after each call that puts or takes something (or a burst of them). It says 1 at
  * most once for each sleep of the other side, and then its doorbell has to be rung.
@@ -91,6 +112,7 @@ enum ring_kind {
 #define RING_KIND_SHIFT  27
 #define RING_LENGTH_MASK UINT32_C(0x07ffffff)
 #define RING_UNIT        8
+#define RING_FENCED      64 /* messages; part of the format, like the rest */
 
 /** enum ring_result - what a call says when it cannot do what it was asked */
 enum ring_result {
@@ -176,27 +198,27 @@ static inline uint32_t ring_word(enum ring_kind kind, size_t length)
 
 /* Copies into the ring, and takes the CRC32C if @flags say so. */
 static inline uint32_t ring_copy_in_checked(uint32_t flags, uint32_t crc, void *to,
-                                            const void *from, size_t n)
+                                            const void *from, size_t n, int far)
 {
 #ifndef RING_WITHOUT_CRC32C
     if (flags & LAYOUT_CRC32C)
         return crc32c_copy(crc, to, from, n);
 #endif
     (void)flags;
-    ring_copy_in(to, from, n);
+    ring_copy_in(to, from, n, far);
     return crc;
 }
 
 /* Copies out of the ring, and takes the CRC32C if @flags say so. */
 static inline uint32_t ring_copy_out_checked(uint32_t flags, uint32_t crc, void *to,
-                                             const void *from, size_t n)
+                                             const void *from, size_t n, int far)
 {
 #ifndef RING_WITHOUT_CRC32C
     if (flags & LAYOUT_CRC32C)
         return crc32c_copy(crc, to, from, n);
 #endif
     (void)flags;
-    ring_copy_out(to, from, n);
+    ring_copy_out(to, from, n, far);
     return crc;
 }
 

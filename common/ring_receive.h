@@ -2,7 +2,8 @@
  *
  * The receiver of a ring; see ring.h, which includes this file. What the other side writes is read
  * here only: word and check of a record (ring_receiver_fetch(), ring_receiver_get()), its payload,
- * and sender_waits (ring_receiver_wake()).
+ * and sender_waits (ring_receiver_wake()), rang (ring_receiver_awake()); of tail only how long it
+ * takes to come.
  */
 #ifndef IVSHMEM_RING_RECEIVE_H
 #define IVSHMEM_RING_RECEIVE_H
@@ -13,7 +14,7 @@
 
 enum {
     RING_PAUSE_ONE = 4,     /* times ring_relax(): less than an answer takes */
-    RING_PAUSE_STREAM = 32, /* long enough for a sender to get some records ahead */
+    RING_PAUSE_STREAM = 64, /* long enough for a sender to get some records ahead */
 };
 
 /**
@@ -28,7 +29,6 @@ enum {
  * @place:     unit where the next record starts, or the one that is held
  * @head:      units taken so far
  * @published: of those, what the sender was told
- * @run:       records taken since ring_receiver_pause()
  * @rang:      value of sender_waits that the doorbell was rung for last
  * @waits:     own counter
  * @held:      units of the record that is held, 0 for none: its word was read and checked
@@ -41,6 +41,11 @@ enum {
  * @open:      1 when a message has begun and not ended, up to @place
  * @fresh:     1 when the head was published and ring_receiver_wake() not been asked since
  * @state:     RING_OK, or RING_CORRUPT, RING_ENDED, RING_MOVED: what every call says
+ * @records:   records taken so far
+ * @paused:    of those, at the last ring_receiver_pause()
+ * @slept:     of those, when it began to sleep
+ * @sure:      of those: as long as fewer were taken, the sender looks for sleepers after a fence
+ * @distance:  to the sender
  */
 struct ring_receiver {
     struct layout_receiver *own;
@@ -48,9 +53,11 @@ struct ring_receiver {
     uint8_t *data;
     size_t piece;
     uint32_t total, quarter, flags, place, head, published;
-    uint32_t run, rang, waits;
+    uint32_t rang, waits;
     uint32_t held, length, taken, check, crc;
     int more, checked, open, fresh, state;
+    uint64_t records, paused, slept, sure;
+    struct ring_distance distance;
 };
 
 /**
@@ -116,6 +123,7 @@ static inline int ring_receiver_init(struct ring_receiver *r, struct layout_rece
     *r = (struct ring_receiver){.own = own, .other = other, .flags = flags};
     ring_receiver_attach(r, data, size);
     __atomic_store_n(&own->receiver_waits, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&own->rang, 0, __ATOMIC_RELAXED);
     ring_receiver_publish(r);
     return RING_OK;
 }
@@ -127,9 +135,11 @@ static inline void ring_receiver_advance(struct ring_receiver *r, uint32_t units
     if (r->place == r->total)
         r->place = 0;
     r->head += units;
-    r->run++;
-    if (r->head - r->published >= r->quarter)
+    r->records++;
+    if (r->head - r->published >= r->quarter) {
         ring_receiver_publish(r);
+        (void)ring_distance_load(&r->distance, &r->other->tail);
+    }
 }
 
 static inline int ring_receiver_fail(struct ring_receiver *r, int state)
@@ -276,7 +286,8 @@ static inline size_t ring_receiver_copy(struct ring_receiver *r, void *buffer, s
     size_t n = r->length - r->taken < room ? r->length - r->taken : room;
     const uint8_t *payload = ring_receiver_at(r) + RING_UNIT + r->taken;
 
-    r->crc = ring_copy_out_checked(r->checked ? 0 : r->flags, r->crc, buffer, payload, n);
+    r->crc = ring_copy_out_checked(r->checked ? 0 : r->flags, r->crc, buffer, payload, n,
+                                   ring_distance_far(&r->distance));
     r->taken += (uint32_t)n;
     return n;
 }
@@ -331,7 +342,7 @@ static inline int64_t ring_receiver_get_plain(struct ring_receiver *r, void *buf
     if (word >> (RING_KIND_SHIFT + pieces) != RING_VALID >> (RING_KIND_SHIFT + pieces) || !length ||
         length > room || length > r->piece || units > r->total - r->place)
         return RING_TOO_BIG;
-    ring_copy_out(buffer, record + RING_UNIT, length);
+    ring_copy_out(buffer, record + RING_UNIT, length, ring_distance_far(&r->distance));
     *more = r->open = (int)(word >> RING_KIND_SHIFT & 1);
     ring_receiver_advance(r, (uint32_t)units);
     return (int64_t)length;
@@ -460,9 +471,10 @@ static inline int ring_receiver_look(const struct ring_receiver *r)
  */
 static inline void ring_receiver_pause(struct ring_receiver *r)
 {
-    int n = r->run > 1 ? RING_PAUSE_STREAM : r->run ? RING_PAUSE_ONE : 1;
+    uint64_t taken = r->records - r->paused;
+    int n = taken > 1 ? RING_PAUSE_STREAM : taken ? RING_PAUSE_ONE : 1;
 
-    r->run = 0;
+    r->paused = r->records;
     while (n--)
         ring_relax();
 }
@@ -472,8 +484,7 @@ static inline void ring_receiver_pause(struct ring_receiver *r)
  * @r: the receiver
  *
  * Cheap; for after each record or burst that was taken. A sender that sleeps is woken when the head
- * was published, so a quarter of the ring at a time. It may miss one that is just going to sleep,
- * who then finds the room within a millisecond (see ring.h).
+ * was published, so a quarter of the ring at a time; and only then a fence is needed.
  *
  * Return: 1: ring it; else 0.
  */
@@ -484,16 +495,18 @@ static inline int ring_receiver_wake(struct ring_receiver *r)
     if (!r->fresh)
         return 0;
     r->fresh = 0;
+    ring_fence(); /* pairs with that of ring_sender_sleep() */
     /* Any value is fine: at worst a doorbell is rung for nothing, once for each value. */
     waits = __atomic_load_n(&r->other->sender_waits, __ATOMIC_RELAXED);
     if (!(waits & 1) || waits == r->rang)
         return 0;
     r->rang = waits;
+    __atomic_store_n(&r->own->rang, waits, __ATOMIC_RELAXED); /* who is rung looks at it */
     return 1;
 }
 
 /**
- * ring_receiver_flush() - publish the head, and see for certain whether the sender sleeps
+ * ring_receiver_flush() - publish the head, and see whether the sender sleeps
  * @r: the receiver
  *
  * For when nothing more will be taken for a while, and the receiver does not sleep.
@@ -503,7 +516,6 @@ static inline int ring_receiver_wake(struct ring_receiver *r)
 static inline int ring_receiver_flush(struct ring_receiver *r)
 {
     ring_receiver_publish(r);
-    ring_fence(); /* pairs with that of ring_sender_sleep() */
     return ring_receiver_wake(r);
 }
 
@@ -516,9 +528,11 @@ static inline int ring_receiver_flush(struct ring_receiver *r)
 static inline int ring_receiver_sleep(struct ring_receiver *r)
 {
     ring_receiver_publish(r);
+    if (!(r->waits & 1))
+        r->slept = r->records;
     r->waits |= 1;
     __atomic_store_n(&r->own->receiver_waits, r->waits, __ATOMIC_RELAXED);
-    ring_fence(); /* pairs with that of ring_sender_flush() or ring_sender_sleep() */
+    ring_fence(); /* pairs with those of ring_sender_wake(), _flush() and _sleep() */
     if (!ring_receiver_look(r))
         return 0;
     r->waits++;
@@ -526,9 +540,23 @@ static inline int ring_receiver_sleep(struct ring_receiver *r)
     return 1;
 }
 
+/**
+ * ring_receiver_certain() - whether a sleeping receiver will be rung without a second look
+ * @r: the receiver; ring_receiver_sleep() said 0
+ *
+ * Return: 1: wait for the doorbell as long as you like; 0: at most 1 ms, and look again.
+ */
+static inline int ring_receiver_certain(const struct ring_receiver *r)
+{
+    return r->records < r->sure;
+}
+
 /** ring_receiver_awake() - no longer asleep: the doorbell need not be rung */
 static inline void ring_receiver_awake(struct ring_receiver *r)
 {
+    /* Any value is fine: who lies has the receiver sleep longer, as if it sent nothing. */
+    if (r->waits & 1 && __atomic_load_n(&r->other->rang, __ATOMIC_RELAXED) == r->waits)
+        r->sure = r->slept + RING_FENCED;
     r->waits += r->waits & 1;
     __atomic_store_n(&r->own->receiver_waits, r->waits, __ATOMIC_RELAXED);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The sender of a ring; see ring.h, which includes this file. The only words of the other side that
- * are read here are head (ring_sender_refresh()) and receiver_waits (ring_sender_wake()).
+ * are read here are head (ring_sender_refresh()), receiver_waits (ring_sender_wake()), and rang
+ * (ring_sender_awake()).
  */
 #ifndef IVSHMEM_RING_SEND_H
 #define IVSHMEM_RING_SEND_H
@@ -30,6 +31,9 @@ enum {
  * @base:       what of this ring is free up to: @head, or where this ring began if that is later
  * @wanted:     payload of the record that found no room, 0 for none
  * @rang:       value of receiver_waits that the doorbell was rung for last
+ * @fencing:    1 while ring_sender_wake() needs a fence
+ * @fenced:     of messages: when so many are complete, it is the last that does
+ * @certain:    1 when the receiver is one that looks for sleepers after a fence
  * @waits:      own counter
  * @touched:    times that the ring was full
  * @published:  tail that was published last
@@ -38,6 +42,7 @@ enum {
  * @state:      RING_OK, RING_CORRUPT or RING_ENDED
  * @bytes:      payload put so far
  * @messages:   messages put so far
+ * @distance:   to the receiver
  */
 struct ring_sender {
     struct layout_sender *own;
@@ -47,8 +52,9 @@ struct ring_sender {
     uint32_t total, flags, place, window, tail, head, base;
     uint32_t rang, waits, touched, published;
     size_t wanted;
-    int open, aborting, state;
-    uint64_t bytes, messages;
+    int open, aborting, fencing, certain, state;
+    uint64_t bytes, messages, fenced;
+    struct ring_distance distance;
 };
 
 static inline void *ring_sender_at(const struct ring_sender *s, uint32_t place)
@@ -61,6 +67,19 @@ static inline void ring_sender_store(const struct ring_sender *s, uint32_t place
     /* Release pairs with the receiver's acquire of the word: then all that was stored before (the
      * payload, and the 0 where the next record starts) is there. */
     __atomic_store_n((uint32_t *)ring_sender_at(s, place), word, __ATOMIC_RELEASE);
+}
+
+/* The same with the check, in one go where the machine can: each store counts. */
+static inline void ring_sender_store_header(const struct ring_sender *s, uint32_t place,
+                                            uint32_t word, uint32_t check)
+{
+#if __SIZEOF_POINTER__ >= 8
+    __atomic_store_n((uint64_t *)ring_sender_at(s, place), (uint64_t)check << 32 | word,
+                     __ATOMIC_RELEASE);
+#else
+    __atomic_store_n((uint32_t *)ring_sender_at(s, place) + 1, check, __ATOMIC_RELAXED);
+    ring_sender_store(s, place, word);
+#endif
 }
 
 /* Write 0 where the next record will start, before this one is published. The place is free. */
@@ -119,6 +138,7 @@ static inline int ring_sender_init(struct ring_sender *s, struct layout_sender *
     *s = (struct ring_sender){.own = own, .other = other, .flags = flags};
     ring_sender_attach(s, data, size);
     __atomic_store_n(&own->sender_waits, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&own->rang, 0, __ATOMIC_RELAXED);
     ring_sender_publish(s);
     return RING_OK;
 }
@@ -128,7 +148,7 @@ static inline int64_t ring_sender_refresh(struct ring_sender *s)
 {
     /* Acquire pairs with the release in ring_receiver_publish(): the receiver has read what will be
      * written over. Checked: the head lies between where it was and the tail. */
-    uint32_t head = __atomic_load_n(&s->other->head, __ATOMIC_ACQUIRE);
+    uint32_t head = ring_distance_load(&s->distance, &s->other->head);
 
     if (head - s->head > s->tail - s->head) {
         s->state = RING_CORRUPT;
@@ -152,10 +172,7 @@ static inline int ring_sender_fits(const struct ring_sender *s, int64_t free, si
 /* Put a record without payload at @place; the room was made sure of. */
 static inline void ring_sender_mark(struct ring_sender *s, enum ring_kind kind, uint32_t units)
 {
-    uint32_t *header = (uint32_t *)ring_sender_at(s, s->place);
-
-    __atomic_store_n(&header[1], 0, __ATOMIC_RELAXED);
-    ring_sender_store(s, s->place, ring_word(kind, 0));
+    ring_sender_store_header(s, s->place, ring_word(kind, 0), 0);
     s->tail += units;
     s->place += units;
 }
@@ -213,7 +230,6 @@ static inline void ring_sender_finish(struct ring_sender *s, size_t units, size_
                                       uint32_t check)
 {
     uint32_t place = s->place;
-    uint32_t *header = (uint32_t *)ring_sender_at(s, place);
 
     s->place = place + (uint32_t)units;
     s->window -= (uint32_t)units;
@@ -221,8 +237,7 @@ static inline void ring_sender_finish(struct ring_sender *s, size_t units, size_
     s->bytes += length;
     s->messages += !more;
     s->open = more;
-    __atomic_store_n(&header[1], check, __ATOMIC_RELAXED);
-    ring_sender_store(s, place, ring_word(more ? RING_MORE : RING_DATA, length));
+    ring_sender_store_header(s, place, ring_word(more ? RING_MORE : RING_DATA, length), check);
 }
 
 /**
@@ -298,9 +313,10 @@ static inline int ring_sender_put(struct ring_sender *s, const void *data, size_
     }
     if (!length && more)
         return RING_OK;
-    ring_sender_clear(s, s->place + (uint32_t)units);
     room = (uint8_t *)ring_sender_at(s, s->place) + RING_UNIT;
-    check = ring_copy_in_checked(s->flags, 0, room, data, length);
+    check = ring_copy_in_checked(s->flags, 0, room, data, length, ring_distance_far(&s->distance));
+    ring_sender_clear(s,
+                      s->place + (uint32_t)units); /* after what lies before it: that is faster */
     ring_sender_finish(s, units, length, more != 0, check);
     return RING_OK;
 }
@@ -321,8 +337,8 @@ static inline uint32_t ring_sender_gather(const struct ring_sender *s, uint8_t *
             continue;
         }
         n = n - offset < length ? n - offset : length;
-        check =
-            ring_copy_in_checked(s->flags, check, room, (const uint8_t *)parts->data + offset, n);
+        check = ring_copy_in_checked(s->flags, check, room, (const uint8_t *)parts->data + offset,
+                                     n, ring_distance_far(&s->distance));
         room += n;
         length -= n;
         offset = 0;
@@ -369,9 +385,9 @@ static inline int64_t ring_sender_put_parts(struct ring_sender *s, const struct 
         r = units > s->window ? ring_sender_widen(s, length) : RING_OK;
         if (r)
             return done > offset ? (int64_t)(done - offset) : r;
-        ring_sender_clear(s, s->place + (uint32_t)units);
         check = ring_sender_gather(s, (uint8_t *)ring_sender_at(s, s->place) + RING_UNIT, parts,
                                    done, length);
+        ring_sender_clear(s, s->place + (uint32_t)units);
         ring_sender_finish(s, units, length, !last, check);
         done += length;
     } while (done < whole);
@@ -393,7 +409,8 @@ static inline size_t ring_sender_group(struct ring_sender *s, const struct ring_
         if (units > s->window)
             break;
         __atomic_store_n(&header[1],
-                         ring_copy_in_checked(s->flags, 0, header + 2, parts[i].data, length),
+                         ring_copy_in_checked(s->flags, 0, header + 2, parts[i].data, length,
+                                              ring_distance_far(&s->distance)),
                          __ATOMIC_RELAXED);
         if (i) /* nobody looks here before the first word is there */
             __atomic_store_n(header, ring_word(RING_DATA, length), __ATOMIC_RELAXED);
@@ -541,12 +558,20 @@ static inline int ring_sender_look(struct ring_sender *s)
  */
 static inline int ring_sender_wake(struct ring_sender *s)
 {
-    /* Any value is fine: at worst a doorbell is rung for nothing, once for each value. */
-    uint32_t waits = __atomic_load_n(&s->other->receiver_waits, __ATOMIC_RELAXED);
+    uint32_t waits;
 
+    if (s->fencing) {
+        ring_fence(); /* pairs with that of ring_receiver_sleep() */
+        s->fencing = s->messages < s->fenced;
+    }
+    /* Any value is fine: at worst a doorbell is rung for nothing, once for each value. */
+    waits = __atomic_load_n(&s->other->receiver_waits, __ATOMIC_RELAXED);
     if (!(waits & 1) || waits == s->rang)
         return 0;
     s->rang = waits;
+    s->fencing = 1;
+    s->fenced = s->messages + RING_FENCED;
+    __atomic_store_n(&s->own->rang, waits, __ATOMIC_RELAXED); /* who is rung looks at it */
     return 1;
 }
 
@@ -576,7 +601,7 @@ static inline int ring_sender_sleep(struct ring_sender *s)
     ring_sender_publish(s);
     s->waits |= 1;
     __atomic_store_n(&s->own->sender_waits, s->waits, __ATOMIC_RELAXED);
-    ring_fence(); /* pairs with that of ring_receiver_flush() or ring_receiver_sleep() */
+    ring_fence(); /* pairs with those of ring_receiver_wake() and _sleep() */
     if (!ring_sender_look(s))
         return 0;
     s->waits++;
@@ -584,9 +609,23 @@ static inline int ring_sender_sleep(struct ring_sender *s)
     return 1;
 }
 
+/**
+ * ring_sender_certain() - whether a sleeping sender will be rung for room without a second look
+ * @s: the sender; ring_sender_sleep() said 0
+ *
+ * Return: 1: wait for the doorbell as long as you like; 0: at most 1 ms, and look again.
+ */
+static inline int ring_sender_certain(const struct ring_sender *s)
+{
+    return s->certain;
+}
+
 /** ring_sender_awake() - no longer asleep: the doorbell need not be rung */
 static inline void ring_sender_awake(struct ring_sender *s)
 {
+    /* Any value is fine: who lies has the sender sleep longer, as if it took nothing. */
+    if (s->waits & 1 && __atomic_load_n(&s->other->rang, __ATOMIC_RELAXED) == s->waits)
+        s->certain = 1;
     s->waits += s->waits & 1;
     __atomic_store_n(&s->own->sender_waits, s->waits, __ATOMIC_RELAXED);
 }

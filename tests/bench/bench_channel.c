@@ -6,11 +6,13 @@
  * For each size there are rounds: in each, every contender runs for a short time, in turning order,
  * so that what else the machine does falls on all. Ratios are taken within a round, and medians
  * are printed. On a machine that others use too, run it with a real-time priority: chrt -f 1 make
- * bench.
+ * bench. How far apart the two processors are is measured around each round, and only rounds that
+ * are alike in this count.
  *
  * Variables: IVSHMEM_BENCH_ROUNDS [15], IVSHMEM_BENCH_MS [50] of each contender in a round,
- * IVSHMEM_BENCH_ONLY (a text: contenders with it in their names), IVSHMEM_BENCH_OUTPUT (path of
- * CSV and picture, without the ending).
+ * IVSHMEM_BENCH_ONLY (texts, with commas between them: contenders with one of these in their
+ * names), IVSHMEM_BENCH_SIZE (of messages: no other), IVSHMEM_BENCH_OUTPUT (path of CSV and
+ * picture, without the ending).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -26,6 +28,20 @@ enum { SECONDS = 600, TRIES = 2 };
 static struct table table;
 static unsigned n_measured, n_disturbed, n_again;
 
+/* Whether one of the texts, between commas, is in the name. */
+static bool is_wanted(const char *texts, const char *name)
+{
+    char copy[200], *rest = copy;
+
+    if (!texts)
+        return true;
+    snprintf(copy, sizeof(copy), "%s", texts);
+    for (const char *text = strsep(&rest, ","); text; text = strsep(&rest, ","))
+        if (strstr(name, text))
+            return true;
+    return false;
+}
+
 static void find_contenders(void)
 {
     const struct transport *const *all = transports_all();
@@ -33,7 +49,7 @@ static void find_contenders(void)
 
     for (; *all; all++)
         for (const struct transport *i = *all; i->name; i++)
-            if ((!only || strstr(i->name, only)) && table.n_contenders < TABLE_CONTENDERS)
+            if (is_wanted(only, i->name) && table.n_contenders < TABLE_CONTENDERS)
                 table.contenders[table.n_contenders++] = i;
     require(table.n_contenders, "IVSHMEM_BENCH_ONLY: no contender has \"%s\" in its name", only);
 }
@@ -59,7 +75,8 @@ static void measure(unsigned size, double ns)
     for (unsigned i = 0; i < table.n_contenders; i++)
         if (bytes >= table.contenders[i]->least && bytes <= table.contenders[i]->most)
             counts[i] = rig_calibrate(table.contenders[i], bytes, ns);
-    for (unsigned round = 0; round < table.n_rounds; round++)
+    for (unsigned round = 0; round < table.n_rounds; round++) {
+        table.line[0][size][round] = rig_distance();
         for (unsigned i = 0; i < table.n_contenders; i++) {
             unsigned turn = (i + round) % table.n_contenders;
 
@@ -67,6 +84,8 @@ static void measure(unsigned size, double ns)
                 table.ns[turn][size][round] =
                     undisturbed(table.contenders[turn], bytes, counts[turn]);
         }
+        table.line[1][size][round] = rig_distance();
+    }
 }
 
 static void write_files(void)
@@ -89,6 +108,7 @@ static void write_files(void)
 int main(void)
 {
     unsigned ms = harness_number("IVSHMEM_BENCH_MS", 50);
+    unsigned only = harness_number("IVSHMEM_BENCH_SIZE", 0);
 
     table.n_rounds = harness_number("IVSHMEM_BENCH_ROUNDS", 15);
     require(table.n_rounds >= 1 && table.n_rounds <= TABLE_ROUNDS, "IVSHMEM_BENCH_ROUNDS: 1 to %d",
@@ -98,11 +118,13 @@ int main(void)
     rig_start();
     printf("%u rounds of %u ms each\n", table.n_rounds, ms);
     for (unsigned size = 0; size < TABLE_SIZES; size++)
-        measure(size, ms * 1e6);
+        if (!only || table_sizes[size] == only)
+            measure(size, ms * 1e6);
     rig_stop();
     if (n_disturbed)
         printf("other programs took the processors in %u of %u measurements%s\n", n_disturbed,
                n_measured, n_disturbed > n_measured / 4 ? ": the numbers say little" : "");
+    table_choose_placement(&table);
     table_print(&table);
     limits_print(&table);
     write_files();

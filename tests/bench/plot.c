@@ -32,8 +32,9 @@ static void write_data(const struct table *table, FILE *file)
             continue;
         fprintf(file, "$d%u << END\n", i);
         for (unsigned s = 0; s < TABLE_SIZES; s++)
-            fprintf(file, "%zu %g\n", table_sizes[s],
-                    (double)table_sizes[s] / table_median(table->ns[i][s], table->n_rounds));
+            if (table->n_used[s])
+                fprintf(file, "%zu %g\n", table_sizes[s],
+                        (double)table_sizes[s] / table_typical(table, i, s));
         fprintf(file, "END\n");
     }
 }

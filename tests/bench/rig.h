@@ -23,6 +23,10 @@ void rig_start(void);
  */
 double rig_round(const struct transport *transport, size_t size, uint64_t count);
 
+/** rig_distance() - nanoseconds that a cache line takes to the other processor and back, just now
+ */
+double rig_distance(void);
+
 /** rig_disturbed() - whether another program took a processor from us during the last round */
 bool rig_disturbed(void);
 

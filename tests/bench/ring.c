@@ -40,7 +40,7 @@ static void copy_receive(struct lane *lane, uint32_t flags)
     rings_receiver(&receiver, lane, flags);
     for (uint64_t i = 0; i < lane->count; i++) {
         while ((got = ring_receiver_get(&receiver, lane->buffer, lane->size, &more)) == RING_EMPTY)
-            lane_pause(lane);
+            rings_pause(&receiver, lane);
         if (got != (int64_t)lane->size || more || pattern_differs(lane->buffer, i, 0, lane->size))
             lane_wrong(lane, i);
     }
@@ -94,7 +94,7 @@ static void zero_copy_receive(struct lane *lane)
         int result;
 
         while ((result = ring_receiver_peek(&receiver, &piece)) == RING_EMPTY)
-            lane_pause(lane);
+            rings_pause(&receiver, lane);
         if (result != RING_OK || piece.length != lane->size || piece.more ||
             pattern_differs(piece.data, i, 0, lane->size))
             lane_wrong(lane, i);
@@ -145,7 +145,7 @@ static void burst_receive(struct lane *lane)
         int64_t n;
 
         while ((n = ring_receiver_get_burst(&receiver, parts, lane->burst)) == RING_EMPTY)
-            lane_pause(lane);
+            rings_pause(&receiver, lane);
         if (n < 0)
             lane_wrong(lane, i);
         for (int64_t j = 0; j < n; j++, i++)

@@ -31,6 +31,13 @@ static inline void rings_sender(struct ring_sender *sender, struct lane *lane, u
         lane_wrong(lane, 0);
 }
 
+/** rings_pause() - one step of spinning until there is a record */
+static inline void rings_pause(struct ring_receiver *receiver, struct lane *lane)
+{
+    ring_receiver_pause(receiver);
+    lane_step(lane);
+}
+
 /** rings_receiver() - the receiver of the one ring */
 static inline void rings_receiver(struct ring_receiver *receiver, struct lane *lane, uint32_t flags)
 {

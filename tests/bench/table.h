@@ -19,16 +19,36 @@ extern const size_t table_sizes[TABLE_SIZES];
  * struct table - all that was measured
  * @contenders:   in the order of transports_all()
  * @n_contenders: how many
- * @n_rounds:     how many rounds there were
+ * @n_rounds:     rounds of each size
  * @ns:           nanoseconds for each message, by contender, size and round; 0: not measured
+ * @line:         nanoseconds that a line took there and back before and after each round
+ *
+ * Of what table_choose_placement() leaves:
+ *
+ * @n_used:       rounds of each size, the first ones; may be 0
+ * @placement:    where the processors were in all of them, for people
  */
 struct table {
     const struct transport *contenders[TABLE_CONTENDERS];
     unsigned n_contenders, n_rounds;
     double ns[TABLE_CONTENDERS][TABLE_SIZES][TABLE_ROUNDS];
+    double line[2][TABLE_SIZES][TABLE_ROUNDS];
+    unsigned n_used[TABLE_SIZES];
+    char placement[100];
 };
 
-/** table_median() - the median of some numbers, not more than TABLE_ROUNDS */
+/**
+ * table_choose_placement() - leave the rounds in which the processors were equally far apart
+ *
+ * A virtual machine may find its processors on one core now, and far apart a minute later. Where
+ * most rounds were counts; those in which it changed, too, say nothing.
+ */
+void table_choose_placement(struct table *table);
+
+/** table_typical() - the median of a contender's times for a size; 0: not measured */
+double table_typical(const struct table *table, unsigned contender, unsigned size);
+
+/** table_median() - the median of some numbers, not more than TABLE_ROUNDS; 0 of none */
 double table_median(const double *values, unsigned count);
 
 /** table_find() - the index of a contender, or -1 */

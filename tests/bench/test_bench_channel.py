@@ -11,7 +11,7 @@ import tempfile
 
 PROGRAM = os.path.join(os.environ["top_builddir"], "tests/bench/bench_channel")
 SIZES = {64, 256, 1024, 4096, 16384, 65536, 1048576}
-OURS = {"ring copy", "ring zero-copy", "ring burst", "ring crc32c", "ring hybrid"}
+OURS = {"ring copy", "ring zero-copy", "ring burst", "ring crc32c", "ring spin", "ring hybrid"}
 
 
 def main():

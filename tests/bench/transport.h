@@ -81,7 +81,14 @@ extern const struct transport transports_ring[], transports_waiting[], transport
 /** lane_wrong() - end the program: message @number is not what was sent, or did not come */
 void lane_wrong(const struct lane *lane, uint64_t number) __attribute__((noreturn));
 
-/* One step of spinning, for all alike. Where two processes share a core, it has to be let go. */
+/* For each step of spinning: where two processes share a processor, it has to be let go. */
+static inline void lane_step(struct lane *lane)
+{
+    if (++lane->pauses % 16384 == 0)
+        sched_yield();
+}
+
+/* One step of spinning, for all that have no better one. */
 static inline void lane_pause(struct lane *lane)
 {
 #if defined __x86_64__ || defined __i386__
@@ -89,8 +96,7 @@ static inline void lane_pause(struct lane *lane)
 #elif defined __aarch64__
     __asm__ volatile("yield" ::: "memory");
 #endif
-    if (++lane->pauses % 16384 == 0)
-        sched_yield();
+    lane_step(lane);
 }
 
 /* How many messages the next burst has. */

@@ -58,14 +58,17 @@ static void wake_other(struct end *end)
         doorbell_ring(end->other);
 }
 
-/* Wait for the doorbell: a millisecond, and if nobody rang and there is nothing, for ever. */
+/* Wait for the doorbell; if somebody might have missed that we sleep, for a millisecond, and if
+ * nobody rang and there is nothing, for ever. */
 static void sleep_now(struct end *end, bool for_record)
 {
     struct pollfd doorbell = {.fd = end->own, .events = POLLIN};
+    bool certain =
+        for_record ? ring_receiver_certain(&end->receiver) : ring_sender_certain(&end->sender);
 
     wake_other(end);
-    if (poll(&doorbell, 1, 1) == 0 &&
-        !(for_record ? ring_receiver_look(&end->receiver) : ring_sender_look(&end->sender)))
+    if (certain || (poll(&doorbell, 1, 1) == 0 && !(for_record ? ring_receiver_look(&end->receiver)
+                                                               : ring_sender_look(&end->sender))))
         poll(&doorbell, 1, -1);
     doorbell_take(end->own);
 }
@@ -79,9 +82,12 @@ static bool spin(struct end *end, bool for_record)
         return false;
     for (;;) {
         for (int i = 0; i < STEPS; i++) {
+            if (for_record)
+                rings_pause(&end->receiver, end->lane);
+            else
+                lane_pause(end->lane);
             if (for_record ? ring_receiver_look(&end->receiver) : ring_sender_look(&end->sender))
                 return true;
-            lane_pause(end->lane);
         }
         if (end->spin == SPIN_FOR_EVER)
             continue;
@@ -132,10 +138,11 @@ static void get(struct end *end, uint64_t number)
         lane_wrong(lane, number);
 }
 
-/* One ring; whoever puts or takes looks whether the other sleeps. */
-static void hybrid_send(struct lane *lane)
+/* One ring; whoever puts or takes looks whether the other sleeps, also one who spins for ever
+ * himself. */
+static void stream_send(struct lane *lane, int spin_ns)
 {
-    struct end end = {.lane = lane, .sends = true, .spin = SPIN_HYBRID};
+    struct end end = {.lane = lane, .sends = true, .spin = spin_ns};
 
     end.own = lane->doorbells[0];
     end.other = lane->doorbells[1];
@@ -149,9 +156,9 @@ static void hybrid_send(struct lane *lane)
         doorbell_ring(end.other);
 }
 
-static void hybrid_receive(struct lane *lane)
+static void stream_receive(struct lane *lane, int spin_ns)
 {
-    struct end end = {.lane = lane, .receives = true, .spin = SPIN_HYBRID};
+    struct end end = {.lane = lane, .receives = true, .spin = spin_ns};
 
     end.own = lane->doorbells[1];
     end.other = lane->doorbells[0];
@@ -161,6 +168,26 @@ static void hybrid_receive(struct lane *lane)
         if (ring_receiver_wake(&end.receiver))
             doorbell_ring(end.other);
     }
+}
+
+static void spin_send(struct lane *lane)
+{
+    stream_send(lane, SPIN_FOR_EVER);
+}
+
+static void spin_receive(struct lane *lane)
+{
+    stream_receive(lane, SPIN_FOR_EVER);
+}
+
+static void hybrid_send(struct lane *lane)
+{
+    stream_send(lane, SPIN_HYBRID);
+}
+
+static void hybrid_receive(struct lane *lane)
+{
+    stream_receive(lane, SPIN_HYBRID);
 }
 
 /* Two rings. The asker sends in the first, the answerer in the second. */
@@ -238,6 +265,7 @@ static void hybrid_answer(struct lane *lane)
 }
 
 const struct transport transports_waiting[] = {
+    {"ring spin", 64, LANE_LARGE, rings_prepare, spin_send, spin_receive},
     {"ring hybrid", 64, LANE_LARGE, rings_prepare, hybrid_send, hybrid_receive},
     {"ring spin trip", 64, 64, rings_prepare, spin_ask, spin_answer},
     {"ring block trip", 64, 64, rings_prepare, block_ask, block_answer},

@@ -34,7 +34,7 @@ int all_of_sender(struct ring_sender *s, struct layout_channel *channel, void *d
     ring_sender_publish(s);
     while (!ring_sender_look(s))
         ring_relax();
-    r += ring_sender_wake(s) + ring_sender_flush(s) + ring_sender_sleep(s);
+    r += ring_sender_wake(s) + ring_sender_flush(s) + ring_sender_sleep(s) + ring_sender_certain(s);
     ring_sender_awake(s);
     r += ring_sender_move(s, data, 4096);
     ring_sender_end(s);
@@ -55,7 +55,8 @@ int all_of_receiver(struct ring_receiver *r, struct layout_channel *channel, voi
     ring_receiver_publish(r);
     while (!ring_receiver_look(r))
         ring_receiver_pause(r);
-    n += ring_receiver_wake(r) + ring_receiver_flush(r) + ring_receiver_sleep(r);
+    n += ring_receiver_wake(r) + ring_receiver_flush(r) + ring_receiver_sleep(r) +
+         ring_receiver_certain(r);
     ring_receiver_awake(r);
     n += ring_receiver_move(r, data, 4096);
     return n != 0;

@@ -107,7 +107,7 @@ static void lines_and_ring_are_cleared(void **state)
     assert_true(tables_entry(&tables, channel).serial > entry.serial);
     assert_int_equal(0, *(uint64_t *)(tables.region + entry.buff_offset));
     assert_int_equal(0, tables_channel(&tables, channel)->sender.tail);
-    assert_int_equal(0, tables_channel(&tables, channel)->receiver.reserved[29]);
+    assert_int_equal(0, tables_channel(&tables, channel)->receiver.rang);
 }
 
 static void refused_timed_out_withdrawn(void **state)

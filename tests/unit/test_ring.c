@@ -94,6 +94,8 @@ static void format(void **state)
 /* Each length, at each place, through each of the ways in and out. */
 static void lengths(void **state)
 {
+    volatile size_t most = SIZE_MAX; /* compilers shall not follow it into the copy */
+
     (void)state;
     for (uint32_t flags = 0; flags <= LAYOUT_CRC32C; flags++) {
         struct ring_pair p;
@@ -126,8 +128,58 @@ static void lengths(void **state)
         }
         assert_true(p.s.tail < UINT32_C(0x80000000)); /* went beyond 2^32 */
         assert_int_equal(RING_TOO_BIG, ring_sender_put(&p.s, sent, PIECE + 1, 0));
-        assert_int_equal(RING_TOO_BIG, ring_sender_put(&p.s, sent, SIZE_MAX, 0));
+        assert_int_equal(RING_TOO_BIG, ring_sender_put(&p.s, sent, most, 0));
         ring_pair_deinit(&p);
+    }
+}
+
+/* One copy in and one out, near or far; nothing beside it is touched. */
+static void copy_both_ways(size_t n, size_t place, int far)
+{
+    static uint8_t from[16384], ring[16384], to[16384];
+    const size_t side = 64;
+
+    fill(from, n, (unsigned)(n + place));
+    memset(ring, 0xaa, n + place + 2 * side);
+    memset(to, 0xbb, n + 2 * side);
+    ring_copy_in(ring + side + place, from, n, far);
+    ring_copy_out(to + side, ring + side + place, n, far);
+    assert_memory_equal(from, to + side, n);
+    for (size_t i = 0; i < side; i++) {
+        assert_int_equal(0xaa, ring[place + i]);
+        assert_int_equal(0xaa, ring[side + place + n + i]);
+        assert_int_equal(0xbb, to[i]);
+        assert_int_equal(0xbb, to[side + n + i]);
+    }
+}
+
+static void copies(void **state)
+{
+    static const size_t around[] = {350, RING_STRING, RING_LARGE, RING_LARGE + 350};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(around) / sizeof(around[0]); i++)
+        for (size_t n = around[i] < 400 ? 0 : around[i] - 70; n <= around[i] + 70; n++) {
+            copy_both_ways(n, n % 8 * 8, 0);
+            copy_both_ways(n, n % 7 * 8, 1);
+        }
+}
+
+/* Only loads of what the other side has written anew say how far away it is. */
+static void distance(void **state)
+{
+    struct ring_distance d = {0, 0};
+    uint32_t word = 0;
+
+    (void)state;
+    d.ticks = RING_FAR + 1;
+    assert_int_equal(1, ring_distance_far(&d));
+    assert_int_equal(0, ring_distance_load(&d, &word));
+    assert_int_equal(RING_FAR + 1, d.ticks);
+    d.ticks = 2 * RING_FAR;
+    for (word = 1; word < 1000; word++) {
+        assert_int_equal(word, ring_distance_load(&d, &word));
+        assert_true(d.ticks <= 2 * RING_FAR);
     }
 }
 
@@ -279,9 +331,9 @@ static void pausing(void **state)
             assert_int_equal(RING_OK, ring_sender_put(&p.s, "a", 1, 0));
             expect(&p.r, "a", 1, 0);
         }
-        assert_int_equal(i, p.r.run);
+        assert_int_equal(i, p.r.records - p.r.paused);
         ring_receiver_pause(&p.r);
-        assert_int_equal(0, p.r.run);
+        assert_int_equal(p.r.records, p.r.paused);
     }
     ring_pair_deinit(&p);
 }
@@ -617,17 +669,71 @@ static void sleeping(void **state)
     ring_pair_deinit(&p);
 }
 
+/* Who was rung once is certain to be rung again: a receiver for some records, a sender for ever. */
+static void sleeping_certainly(void **state)
+{
+    struct ring_pair p;
+
+    (void)state;
+    ring_pair_init(&p, RING_SIZE, 0, 0);
+    assert_int_equal(0, ring_receiver_sleep(&p.r));
+    assert_int_equal(0, ring_receiver_certain(&p.r));
+    ring_receiver_awake(&p.r); /* nobody rang */
+    assert_int_equal(0, ring_receiver_sleep(&p.r));
+    assert_int_equal(0, ring_receiver_certain(&p.r));
+    assert_int_equal(RING_OK, ring_sender_put(&p.s, "a", 1, 0));
+    assert_int_equal(1, ring_sender_wake(&p.s));
+    assert_int_equal(p.channel.receiver.receiver_waits, p.channel.sender.rang);
+    ring_receiver_awake(&p.r);
+    for (unsigned i = 0; i < RING_FENCED; i++) {
+        assert_int_equal(1, ring_receiver_certain(&p.r));
+        assert_int_equal(1, p.s.fencing);
+        expect(&p.r, "a", 1, 0);
+        assert_int_equal(RING_OK, ring_sender_put(&p.s, "a", 1, 0));
+        assert_int_equal(0, ring_sender_wake(&p.s));
+    }
+    assert_int_equal(0, ring_receiver_certain(&p.r));
+    assert_int_equal(0, p.s.fencing);
+    expect(&p.r, "a", 1, 0);
+    assert_int_equal(0, ring_receiver_sleep(&p.r));
+    p.channel.sender.rang = p.r.waits + 2; /* of no sleep */
+    ring_receiver_awake(&p.r);
+    assert_int_equal(0, ring_receiver_certain(&p.r));
+    /* the sender */
+    while (ring_sender_put(&p.s, sent, 100, 0) == RING_OK) {
+    }
+    assert_int_equal(0, ring_sender_sleep(&p.s));
+    assert_int_equal(0, ring_sender_certain(&p.s));
+    while (!ring_receiver_wake(&p.r))
+        expect(&p.r, sent, 100, 0);
+    assert_int_equal(p.channel.sender.sender_waits, p.channel.receiver.rang);
+    ring_sender_awake(&p.s);
+    assert_int_equal(1, ring_sender_certain(&p.s));
+    ring_pair_deinit(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arguments),      cmocka_unit_test(format),
-        cmocka_unit_test(lengths),        cmocka_unit_test(reserving),
-        cmocka_unit_test(in_small_bites), cmocka_unit_test(streaming),
-        cmocka_unit_test(full),           cmocka_unit_test(bursts),
-        cmocka_unit_test(pausing),        cmocka_unit_test(aborting),
-        cmocka_unit_test(ending),         cmocka_unit_test(moving),
-        cmocka_unit_test(mismatches),     cmocka_unit_test(corrupt),
-        cmocka_unit_test(wrong_heads),    cmocka_unit_test(sleeping),
+        cmocka_unit_test(arguments),
+        cmocka_unit_test(format),
+        cmocka_unit_test(lengths),
+        cmocka_unit_test(copies),
+        cmocka_unit_test(distance),
+        cmocka_unit_test(reserving),
+        cmocka_unit_test(in_small_bites),
+        cmocka_unit_test(streaming),
+        cmocka_unit_test(full),
+        cmocka_unit_test(bursts),
+        cmocka_unit_test(pausing),
+        cmocka_unit_test(aborting),
+        cmocka_unit_test(ending),
+        cmocka_unit_test(moving),
+        cmocka_unit_test(mismatches),
+        cmocka_unit_test(corrupt),
+        cmocka_unit_test(wrong_heads),
+        cmocka_unit_test(sleeping),
+        cmocka_unit_test(sleeping_certainly),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -230,6 +230,8 @@ static void compare(uint32_t flags, size_t size)
         bytes[i] = (uint8_t)random_next(&m.dice);
     ring_pair_init(&m.ring, size, flags, UINT32_C(0xffff0000));
     for (unsigned round = 0; round < 300000; round++) {
+        if (round % 100 == 0) /* they copy in all ways */
+            m.ring.s.distance.ticks = m.ring.r.distance.ticks = round % 200 ? 2 * RING_FAR : 0;
         /* now the one is quicker, now the other */
         if (random_below(&m.dice, 100) < (round / 500 % 2 ? 70 : 30))
             send_something(&m);

@@ -2,7 +2,8 @@
  *
  * Two sides of a ring at the same time: two threads (under the thread sanitizer, too), and two
  * processes. Each side sleeps on an eventfd whenever it has nothing to do, with the sequence that
- * ring.h gives: a wake-up that is lost ends the test at its deadline. Every byte is checked.
+ * ring.h gives: a wake-up that is lost ends the test at its deadline. Every byte is checked. And
+ * two sides that take turns, where almost every sleep is certain to end by the doorbell.
  */
 #include "tests/unit/ring_pair.h"
 
@@ -23,6 +24,7 @@ struct stress {
     unsigned messages;
     uint64_t seed;
     int wake_sender, wake_receiver; /* eventfds */
+    unsigned certain[2];            /* sleeps of sender and receiver without a second look */
     char failure[128];
 };
 
@@ -62,13 +64,15 @@ static int wait_for_bell(int fd, int ms)
 /* Return: 0 when nothing came before the deadline. */
 static int sender_sleep(struct stress *t, struct ring_sender *s)
 {
-    int rung = 1;
+    int rung = 1, certain;
 
     if (ring_sender_sleep(s))
         return 1;
+    certain = ring_sender_certain(s);
     if (ring_sender_wake(s))
         ring_bell(t->wake_receiver);
-    if (!wait_for_bell(t->wake_sender, 1) && !ring_sender_look(s))
+    t->certain[0] += certain;
+    if (certain || (!wait_for_bell(t->wake_sender, 1) && !ring_sender_look(s)))
         rung = wait_for_bell(t->wake_sender, DEADLINE_MS);
     ring_sender_awake(s);
     return rung;
@@ -76,13 +80,15 @@ static int sender_sleep(struct stress *t, struct ring_sender *s)
 
 static int receiver_sleep(struct stress *t, struct ring_receiver *r)
 {
-    int rung = 1;
+    int rung = 1, certain;
 
     if (ring_receiver_sleep(r))
         return 1;
+    certain = ring_receiver_certain(r);
     if (ring_receiver_wake(r))
         ring_bell(t->wake_sender);
-    if (!wait_for_bell(t->wake_receiver, 1) && !ring_receiver_look(r))
+    t->certain[1] += certain;
+    if (certain || (!wait_for_bell(t->wake_receiver, 1) && !ring_receiver_look(r)))
         rung = wait_for_bell(t->wake_receiver, DEADLINE_MS);
     ring_receiver_awake(r);
     return rung;
@@ -204,6 +210,58 @@ static void *receiver(void *context)
     return NULL;
 }
 
+/* One side of two that take turns: what it sends in, and what it receives from. */
+struct turns {
+    struct stress *out, *in;
+    struct ring_sender s;
+    struct ring_receiver r;
+};
+
+static void turns_begin(struct turns *turns, struct stress *out, struct stress *in)
+{
+    *turns = (struct turns){.out = out, .in = in};
+    ring_sender_init(&turns->s, &out->channel.sender, &out->channel.receiver, out->data, out->size,
+                     0);
+    ring_receiver_init(&turns->r, &in->channel.receiver, &in->channel.sender, in->data, in->size,
+                       0);
+}
+
+/* A few messages, more than one in one of ten turns. */
+static unsigned turns_count(unsigned i)
+{
+    return i % 10 ? 1 : 2 * RING_FENCED;
+}
+
+static void turns_say(struct turns *turns, unsigned i)
+{
+    for (unsigned n = turns_count(i); n; n--) {
+        while (ring_sender_put(&turns->s, &i, sizeof(i), 0) == RING_FULL)
+            if (!sender_sleep(turns->out, &turns->s))
+                fail_with(turns->out, "turns", "no room", i);
+        if (ring_sender_wake(&turns->s))
+            ring_bell(turns->out->wake_receiver);
+    }
+}
+
+static void turns_hear(struct turns *turns, unsigned i)
+{
+    for (unsigned n = turns_count(i); n; n--) {
+        unsigned heard = ~i;
+        int more;
+        int64_t got;
+
+        while ((got = ring_receiver_get(&turns->r, &heard, sizeof(heard), &more)) == RING_EMPTY)
+            if (!receiver_sleep(turns->in, &turns->r)) {
+                fail_with(turns->in, "turns", "nobody woke it", i);
+                return;
+            }
+        if (got != sizeof(heard) || heard != i)
+            fail_with(turns->in, "turns", "another message", i);
+        if (ring_receiver_wake(&turns->r))
+            ring_bell(turns->in->wake_sender);
+    }
+}
+
 static struct stress *stress_new(uint32_t flags, size_t size, unsigned messages)
 {
     struct stress *t = mmap(NULL, sizeof(*t) + 4096 + size, PROT_READ | PROT_WRITE,
@@ -277,11 +335,41 @@ static void processes(void **state)
     two_processes(LAYOUT_CRC32C, RING_SIZE, 20000);
 }
 
+static void taking_turns(void **state)
+{
+    struct stress *there = stress_new(0, RING_SIZE, 3000), *back = stress_new(0, RING_SIZE, 0);
+    pid_t other = fork();
+    struct turns turns;
+    int status;
+
+    (void)state;
+    assert_true(other >= 0);
+    turns_begin(&turns, other ? there : back, other ? back : there);
+    for (unsigned i = 0; i < there->messages && !there->failure[0] && !back->failure[0]; i++) {
+        if (other)
+            turns_say(&turns, i);
+        turns_hear(&turns, i);
+        if (!other)
+            turns_say(&turns, i);
+    }
+    if (ring_sender_flush(&turns.s))
+        ring_bell(turns.out->wake_receiver);
+    if (!other)
+        _exit(0);
+    assert_int_equal(other, waitpid(other, &status, 0));
+    assert_int_equal(0, status);
+    print_message("certain sleeps: %u there, %u back\n", there->certain[1], back->certain[1]);
+    assert_true(there->certain[1] && back->certain[1]);
+    check(there);
+    check(back);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads),
         cmocka_unit_test(processes),
+        cmocka_unit_test(taking_turns),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
