@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * How fast rings are, beside what others do in shared memory, and what the machine can do.
+ * How fast rings are, and the library's channels, beside what others do in shared memory, and what
+ * the machine can do.
  *
  * Two processes on two cores; every byte is made by the one and checked by the other (pattern.h).
  * For each size there are rounds: in each, every contender runs for a short time, in turning order,
@@ -12,13 +13,15 @@
  * Variables: IVSHMEM_BENCH_ROUNDS [15], IVSHMEM_BENCH_MS [50] of each contender in a round,
  * IVSHMEM_BENCH_ONLY (texts, with commas between them: contenders with one of these in their
  * names), IVSHMEM_BENCH_SIZE (of messages: no other), IVSHMEM_BENCH_OUTPUT (path of CSV and
- * picture, without the ending).
+ * picture, without the ending), IVSHMEM_SERVER (the server's program, as in tests/load), and that
+ * of costs.c.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/bench/library.h"
 #include "tests/bench/rig.h"
 #include "tests/bench/table.h"
 #include "tests/load/harness.h"
@@ -115,12 +118,15 @@ int main(void)
             TABLE_ROUNDS);
     harness_start("bench", SECONDS);
     find_contenders();
+    library_start();
     rig_start();
     printf("%u rounds of %u ms each\n", table.n_rounds, ms);
     for (unsigned size = 0; size < TABLE_SIZES; size++)
         if (!only || table_sizes[size] == only)
             measure(size, ms * 1e6);
+    costs_print(&table);
     rig_stop();
+    library_stop();
     if (n_disturbed)
         printf("other programs took the processors in %u of %u measurements%s\n", n_disturbed,
                n_measured, n_disturbed > n_measured / 4 ? ": the numbers say little" : "");

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/bench/library.h"
 #include "tests/load/harness.h"
 
 enum { LINE_TRIPS = 200 }; /* of rig_distance() at a time: less than 100 us */
@@ -199,6 +200,7 @@ void rig_start(void)
     rig.child = child_start();
     lane->buffer = map_private(LANE_QUEUE_MAX);
     pin(cpus[rig.child ? 1 : 0]);
+    library_join(lane, !rig.child);
     if (!rig.child)
         run_child();
     printf("sender on CPU %d, receiver on CPU %d\n", cpus[0], cpus[1]);

@@ -133,7 +133,7 @@ const char *table_size_text(size_t size, char *text, size_t room)
 /* How far apart the processors were while each size was measured. */
 static void print_distance(const struct table *table)
 {
-    printf("  %-16s", "line trip, ns");
+    printf("  %-19s", "line trip, ns");
     for (unsigned s = 0; s < TABLE_SIZES; s++)
         printf(" %8.0f", table_median(table->line[0][s], table->n_used[s]));
     printf("   in %s\n", table->placement);
@@ -158,7 +158,7 @@ void table_print(const struct table *table)
     for (unsigned i = 0; i < table->n_contenders; i++) {
         if (table_is_trip(table->contenders[i]))
             continue;
-        printf("  %-16s", table->contenders[i]->name);
+        printf("  %-19s", table->contenders[i]->name);
         for (unsigned s = 0; s < TABLE_SIZES; s++)
             printf(" %8.2f", speed(table, i, s));
         printf(" %15.1f\n", table_typical(table, i, 0));
@@ -167,7 +167,7 @@ void table_print(const struct table *table)
     printf("\nround trip of 64 B, ns\n");
     for (unsigned i = 0; i < table->n_contenders; i++)
         if (table_is_trip(table->contenders[i]))
-            printf("  %-16s %8.0f\n", table->contenders[i]->name, table_typical(table, i, 0));
+            printf("  %-19s %8.0f\n", table->contenders[i]->name, table_typical(table, i, 0));
 }
 
 void table_write_csv(const struct table *table, FILE *file)

@@ -75,8 +75,8 @@ struct transport {
 /** transports_all() - arrays of contenders, in the order of the tables; NULL is the end */
 const struct transport *const *transports_all(void);
 
-extern const struct transport transports_ring[], transports_waiting[], transports_boost[],
-    transports_dpdk[], transports_plain[], transports_trip[];
+extern const struct transport transports_ring[], transports_waiting[], transports_library[],
+    transports_boost[], transports_dpdk[], transports_plain[], transports_trip[];
 
 /** lane_wrong() - end the program: message @number is not what was sent, or did not come */
 void lane_wrong(const struct lane *lane, uint64_t number) __attribute__((noreturn));

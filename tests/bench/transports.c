@@ -7,7 +7,7 @@
 const struct transport *const *transports_all(void)
 {
     static const struct transport *const all[] = {
-        transports_ring,  transports_waiting,
+        transports_ring,  transports_waiting, transports_library,
 #ifdef HAVE_BOOST
         transports_boost,
 #endif
