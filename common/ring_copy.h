@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/ring_distance.h"
+#include "ring_distance.h"
 
 /* What lies at any address, and may be of any type. Compilers take vectors apart themselves for
  * machines that have none. */
