@@ -2,9 +2,10 @@
  *
  * How far away the other side's processor is. On that depends how large pieces are best copied (see
  * ring_copy.h), and it cannot be known beforehand: hosts move the processors of their guests, from
- * two threads of one core to sockets that are far apart. So each side takes the time of a load that
- * it needs anyway, once for each quarter of the ring: of a word that the other has written since,
- * and that therefore comes from its cache.
+ * two threads of one core to sockets that are far apart. So each side takes the time of loading a
+ * word that the other writes for each quarter of the ring: if it is another one than before, it
+ * has come from the other's cache. The receiver does so as often, the sender whenever it looks for
+ * room, and after each large record.
  */
 #ifndef IVSHMEM_RING_DISTANCE_H
 #define IVSHMEM_RING_DISTANCE_H
@@ -22,9 +23,9 @@
 #define RING_ALWAYS_NEAR
 #endif
 
-/* Ticks, the fences' among them. It is 50 to 150 where the two share a cache, and 300 and more
+/* Ticks, the fences' among them. It is 30 to 150 where the two share a cache, and 250 and more
  * where they do not; the clock has 2 to 4 ticks in a nanosecond. */
-enum { RING_FAR = 256 };
+enum { RING_FAR = 200 };
 
 /**
  * struct ring_distance - private to a side of a ring, and 0 at first
@@ -36,12 +37,12 @@ struct ring_distance {
 };
 
 #ifndef RING_ALWAYS_NEAR
-/* The time, after all loads before and before all loads after. */
+/* The time, after all loads before. */
 static inline uint64_t ring_distance_clock(void)
 {
     uint32_t low, high;
 
-    __asm__ volatile("lfence; rdtsc; lfence" : "=a"(low), "=d"(high) : : "memory");
+    __asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
     return (uint64_t)high << 32 | low;
 }
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The sender of a ring; see ring.h, which includes this file. The only words of the other side that
- * are read here are head (ring_sender_refresh()), receiver_waits (ring_sender_wake()), and rang
- * (ring_sender_awake()).
+ * are read here are head (ring_sender_refresh(); ring_sender_measure() only takes the time),
+ * receiver_waits (ring_sender_wake()), and rang (ring_sender_awake()).
  */
 #ifndef IVSHMEM_RING_SEND_H
 #define IVSHMEM_RING_SEND_H
@@ -225,6 +225,13 @@ static inline int ring_sender_widen(struct ring_sender *s, size_t length)
     return RING_OK;
 }
 
+/* A large record was put: see how far away the receiver is, before ring_sender_wake() brings the
+ * line where its head is. */
+static inline void ring_sender_measure(struct ring_sender *s)
+{
+    (void)ring_distance_load(&s->distance, &s->other->head);
+}
+
 /* A record is complete but for its word: publish that. */
 static inline void ring_sender_finish(struct ring_sender *s, size_t units, size_t length, int more,
                                       uint32_t check)
@@ -238,6 +245,8 @@ static inline void ring_sender_finish(struct ring_sender *s, size_t units, size_
     s->messages += !more;
     s->open = more;
     ring_sender_store_header(s, place, ring_word(more ? RING_MORE : RING_DATA, length), check);
+    if (length >= RING_LARGE)
+        ring_sender_measure(s);
 }
 
 /**
@@ -423,6 +432,8 @@ static inline size_t ring_sender_group(struct ring_sender *s, const struct ring_
     s->open = 0;
     ring_sender_clear(s, s->place);
     ring_sender_store(s, first, ring_word(RING_DATA, parts[0].length));
+    if (parts[0].length >= RING_LARGE)
+        ring_sender_measure(s);
     return i;
 }
 

@@ -103,7 +103,8 @@ void table_choose_placement(struct table *table)
         snprintf(table->placement, sizeof(table->placement), "all rounds");
     else
         snprintf(table->placement, sizeof(table->placement),
-                 "%u of %u rounds, with the processors %s", n[place], all, place ? "far" : "near");
+                 "%u of %u rounds, when the processors were %s", n[place], all,
+                 place ? "farther apart" : "nearer");
 }
 
 int table_find(const struct table *table, const char *name)
