@@ -226,15 +226,20 @@ static void turns_begin(struct turns *turns, struct stress *out, struct stress *
                        0);
 }
 
-/* A few messages, more than one in one of ten turns. */
+/* One message, or more than those for which the sender that rang looks after a fence, or nearly as
+ * many: then the receiver wakes up meanwhile, and goes to sleep again between any two. */
 static unsigned turns_count(unsigned i)
 {
-    return i % 10 ? 1 : 2 * RING_FENCED;
+    return i % 4 ? 1 : i % 8 ? RING_FENCED - 4 : 2 * RING_FENCED;
 }
 
 static void turns_say(struct turns *turns, unsigned i)
 {
+    uint64_t dice = turns->out->seed + i;
+
     for (unsigned n = turns_count(i); n; n--) {
+        for (unsigned pause = random_below(&dice, 64); pause; pause--)
+            ring_relax();
         while (ring_sender_put(&turns->s, &i, sizeof(i), 0) == RING_FULL)
             if (!sender_sleep(turns->out, &turns->s))
                 fail_with(turns->out, "turns", "no room", i);
@@ -337,7 +342,7 @@ static void processes(void **state)
 
 static void taking_turns(void **state)
 {
-    struct stress *there = stress_new(0, RING_SIZE, 3000), *back = stress_new(0, RING_SIZE, 0);
+    struct stress *there = stress_new(0, RING_SIZE, 5000), *back = stress_new(0, RING_SIZE, 0);
     pid_t other = fork();
     struct turns turns;
     int status;
