@@ -235,8 +235,8 @@ enum layout_state {
  * @moving:          1 while the ring is to be moved to the place below
  * @next_offset:     where to
  * @next_size:       how large
- * @idle_ms:         closed when nothing was sent for so long, 0 for never: then both senders publish
- *                   what they have sent after each message
+ * @idle_ms:         closed when nothing was sent for so long, 0 for never: then both senders
+ * publish what they have sent after each message
  */
 struct layout_entry {
     uint32_t generation;

@@ -28,9 +28,19 @@ variant_build() {
     MAKEFLAGS='' make -s -j2
 }
 
+variant_forget() {
+    unset top_srcdir top_builddir IVSHMEM_SERVER IVSHMEM_CLIENT IVSHMEM_GUEST IVSHMEM_TEST_VARIANTS
+}
+
+# variant_check_unit: the unit tests only
+variant_check_unit() {
+    variant_forget
+    MAKEFLAGS='' make -s -j2 check-unit VERBOSE=1
+}
+
 # variant_check [TEST...]: the short tests, and these
 variant_check() {
-    unset top_srcdir top_builddir IVSHMEM_SERVER IVSHMEM_CLIENT IVSHMEM_GUEST IVSHMEM_TEST_VARIANTS
+    variant_forget
     MAKEFLAGS='' make -s -j2 check-short VERBOSE=1
     [ $# -eq 0 ] || MAKEFLAGS='' make -s -j2 check TESTS="$*" VERBOSE=1
 }
