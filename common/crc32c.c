@@ -93,22 +93,31 @@ uint32_t crc32c_copy_table(uint32_t crc, void *to, const void *from, size_t size
 
 #ifdef CRC32C_X86
 
-#define STRETCH ((size_t)256) /* bytes of each of three that run side by side */
+/* Three stretches of so many bytes run side by side, and what their CRCs are multiplied with then:
+ * x^(8 bytes - 33) and x^(16 bytes - 33), bits reversed. The product of two reversed numbers is one
+ * bit off, and the instruction multiplies by x^32. */
+struct stretch {
+    size_t bytes;
+    uint64_t one, two;
+};
 
-/* x^(8 STRETCH - 33) and x^(16 STRETCH - 33), bits reversed: the product of two reversed numbers
- * is one bit off, and the instruction multiplies by x^32. */
-static const uint64_t one_stretch = 0xb9e02b86, two_stretches = 0xdd7e3b0c;
+static const struct stretch long_stretch = {256, 0xb9e02b86, 0xdd7e3b0c};
+static const struct stretch short_stretch = {64, 0x9e4addf8, 0x0d3b6092};
 
-/* Eight bytes: copied, and put into a CRC. */
-#define STEP(state, at)                                                                            \
-    do {                                                                                           \
-        uint64_t eight = RING_LOAD(volatile ring_move8, f + (at));                                 \
-        if (copying)                                                                               \
-            RING_STORE(ring_move8, t + (at), eight);                                               \
-        (state) = _mm_crc32_u64((state), eight);                                                   \
-    } while (0)
+#define ALWAYS CRC32C_X86 static inline __attribute__((always_inline))
 
-CRC32C_X86 static inline uint64_t times(uint64_t state, uint64_t factor)
+/* Sixteen bytes: copied, and put into a CRC. Moved in one: who reads the copy at once in pieces of
+ * another size would have to wait. */
+ALWAYS uint64_t step(uint64_t state, uint8_t *t, const uint8_t *f, size_t at, int copying)
+{
+    ring_move16 bytes = RING_LOAD(volatile ring_move16, f + at);
+
+    if (copying)
+        RING_STORE(ring_move16, t + at, bytes);
+    return _mm_crc32_u64(_mm_crc32_u64(state, bytes[0]), bytes[1]);
+}
+
+ALWAYS uint64_t times(uint64_t state, uint64_t factor)
 {
     __m128i product = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)state),
                                            _mm_cvtsi64_si128((long long)factor), 0);
@@ -116,33 +125,39 @@ CRC32C_X86 static inline uint64_t times(uint64_t state, uint64_t factor)
     return (uint64_t)_mm_cvtsi128_si64(product);
 }
 
-CRC32C_X86 static inline __attribute__((always_inline)) uint32_t copy_x86(uint32_t crc, uint8_t *t,
-                                                                          const uint8_t *f,
-                                                                          size_t size, int copying)
+/* As many threes of stretches as there are. Return: how many bytes of @size are done. */
+ALWAYS size_t stretches(uint64_t *state, uint8_t *t, const uint8_t *f, size_t i, size_t size,
+                        const struct stretch *s, int copying)
 {
-    uint64_t a = (uint32_t)~crc;
-    size_t i = 0;
+    for (; size - i >= 3 * s->bytes; i += 3 * s->bytes) {
+        uint64_t a = *state, b = 0, c = 0;
 
-    for (; size - i >= 3 * STRETCH; i += 3 * STRETCH) {
-        uint64_t b = 0, c = 0;
-
-        for (size_t j = i; j < i + STRETCH; j += 8) {
-            STEP(a, j);
-            STEP(b, j + STRETCH);
-            STEP(c, j + 2 * STRETCH);
+        for (size_t j = i; j < i + s->bytes; j += 16) {
+            a = step(a, t, f, j, copying);
+            b = step(b, t, f, j + s->bytes, copying);
+            c = step(c, t, f, j + 2 * s->bytes, copying);
         }
-        a = _mm_crc32_u64(0, times(a, two_stretches) ^ times(b, one_stretch)) ^ c;
+        *state = _mm_crc32_u64(0, times(a, s->two) ^ times(b, s->one)) ^ c;
     }
-    for (; size - i >= 8; i += 8)
-        STEP(a, i);
+    return i;
+}
+
+ALWAYS uint32_t copy_x86(uint32_t crc, uint8_t *t, const uint8_t *f, size_t size, int copying)
+{
+    uint64_t state = (uint32_t)~crc;
+    size_t i = stretches(&state, t, f, 0, size, &long_stretch, copying);
+
+    i = stretches(&state, t, f, i, size, &short_stretch, copying);
+    for (; size - i >= 16; i += 16)
+        state = step(state, t, f, i, copying);
     for (; i < size; i++) {
         uint8_t byte = RING_LOAD(volatile uint8_t, f + i);
 
         if (copying)
             t[i] = byte;
-        a = _mm_crc32_u8((uint32_t)a, byte);
+        state = _mm_crc32_u8((uint32_t)state, byte);
     }
-    return ~(uint32_t)a;
+    return ~(uint32_t)state;
 }
 
 CRC32C_X86 static uint32_t look_x86(uint32_t crc, const uint8_t *from, size_t size)

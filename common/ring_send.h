@@ -273,6 +273,20 @@ static inline int ring_sender_reserve(struct ring_sender *s, size_t length, void
 }
 
 /**
+ * ring_sender_far() - whether large pieces are better written past the caches now
+ * @s: the sender
+ *
+ * For who writes into the room of ring_sender_reserve(), from RING_LARGE bytes on: see ring_copy.h.
+ * Such stores (movnti) need a fence of their own (sfence) before ring_sender_commit().
+ *
+ * Return: 1 when the receiver's processor is far away, else 0.
+ */
+static inline int ring_sender_far(const struct ring_sender *s)
+{
+    return ring_distance_far(&s->distance);
+}
+
+/**
  * ring_sender_commit() - send what was written into the room of ring_sender_reserve()
  * @s:      the sender; nothing was called since
  * @length: how many of the bytes; may be fewer than were reserved

@@ -727,6 +727,17 @@ IVSHMEM_API int ivshmem_send_burst(struct ivshmem_channel *channel, const struct
 IVSHMEM_API int ivshmem_reserve(struct ivshmem_channel *channel, size_t size, void **room);
 
 /**
+ * ivshmem_is_far() - whether the other side's processor shares no cache with ours, as far as is
+ * known
+ * @channel: the connection, with a ring in which we send
+ *
+ * Then what ivshmem_reserve() gives, from 8 KiB on, is filled up to three times as fast by stores
+ * past the caches (x86: movnti), with a fence (sfence) after the last. It can change any time;
+ * ivshmem_send() looks at it by itself.
+ */
+IVSHMEM_API bool ivshmem_is_far(const struct ivshmem_channel *channel);
+
+/**
  * ivshmem_commit() - send what was written there
  * @channel: the connection
  * @size:    bytes, at most as many as were reserved

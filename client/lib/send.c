@@ -342,6 +342,11 @@ int ivshmem_reserve(struct ivshmem_channel *channel, size_t size, void **room)
     return (int)end(channel, r);
 }
 
+bool ivshmem_is_far(const struct ivshmem_channel *channel)
+{
+    return ring_sender_far(&channel->tx);
+}
+
 int ivshmem_commit(struct ivshmem_channel *channel, size_t size, bool more)
 {
     if (!channel->reserved || ring_sender_commit(&channel->tx, size, more) != RING_OK) {

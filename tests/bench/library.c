@@ -14,7 +14,7 @@
 #include "tests/bench/pattern.h"
 #include "tests/load/harness.h"
 
-enum { PORT = 1, CONNECT_MS = 60000 };
+enum { PORT = 1, CONNECT_MS = 60000, PAST = 8192 /* see ivshmem_is_far() */ };
 
 /* The connections: all contenders of a way and a size share one. */
 enum link { PLAIN, PLAIN_LARGE, CRC32C, CRC32C_LARGE, TRIP, N_LINKS };
@@ -198,7 +198,10 @@ static void zero_copy_send(struct lane *lane)
     for (uint64_t i = 0; i < lane->count; i++) {
         if (ivshmem_reserve(channel, lane->size, &room))
             lane_wrong(lane, i);
-        pattern_fill(room, i, 0, lane->size);
+        if (lane->size >= PAST && ivshmem_is_far(channel))
+            pattern_fill_past(room, i, 0, lane->size);
+        else
+            pattern_fill(room, i, 0, lane->size);
         if (ivshmem_commit(channel, lane->size, false))
             lane_wrong(lane, i);
     }
@@ -223,7 +226,30 @@ static void set_messages(struct iovec *messages, const struct lane *lane)
         messages[i] = (struct iovec){lane->buffer + i * lane->size, lane->size};
 }
 
-static void burst_send(struct lane *lane)
+/* @n messages with one call, or with a call each. Return: how many. */
+static int send_some(struct ivshmem_channel *channel, const struct iovec *messages, unsigned n,
+                     bool singly)
+{
+    if (!singly)
+        return ivshmem_send_burst(channel, messages, n);
+    for (unsigned i = 0; i < n; i++)
+        if (ivshmem_send(channel, messages[i].iov_base, messages[i].iov_len))
+            return -1;
+    return (int)n;
+}
+
+static int take_some(struct ivshmem_channel *channel, struct iovec *messages, unsigned n,
+                     bool singly)
+{
+    if (!singly)
+        return ivshmem_recv_burst(channel, messages, n);
+    for (unsigned i = 0; i < n; i++)
+        if (ivshmem_recv(channel, messages[i].iov_base, messages[i].iov_len) < 0)
+            return -1;
+    return (int)n;
+}
+
+static void some_send(struct lane *lane, bool singly)
 {
     struct ivshmem_channel *channel = pick(lane, PLAIN, IVSHMEM_SPIN);
     struct iovec messages[LANE_BURST];
@@ -235,7 +261,7 @@ static void burst_send(struct lane *lane)
         for (unsigned j = 0; j < n; j++)
             pattern_fill(messages[j].iov_base, i + j, 0, lane->size);
         for (unsigned sent = 0; sent < n;) {
-            int r = ivshmem_send_burst(channel, messages + sent, n - sent);
+            int r = send_some(channel, messages + sent, n - sent, singly);
 
             if (r <= 0)
                 lane_wrong(lane, i);
@@ -245,14 +271,14 @@ static void burst_send(struct lane *lane)
     }
 }
 
-static void burst_receive(struct lane *lane)
+static void some_receive(struct lane *lane, bool singly)
 {
     struct ivshmem_channel *channel = pick(lane, PLAIN, IVSHMEM_SPIN);
     struct iovec messages[LANE_BURST];
 
     set_messages(messages, lane);
     for (uint64_t i = 0; i < lane->count;) {
-        int n = ivshmem_recv_burst(channel, messages, lane->burst);
+        int n = take_some(channel, messages, lane_next_burst(lane, i), singly);
 
         if (n <= 0)
             lane_wrong(lane, i);
@@ -261,6 +287,26 @@ static void burst_receive(struct lane *lane)
                 pattern_differs(messages[j].iov_base, i, 0, lane->size))
                 lane_wrong(lane, i);
     }
+}
+
+static void burst_send(struct lane *lane)
+{
+    some_send(lane, false);
+}
+
+static void burst_receive(struct lane *lane)
+{
+    some_receive(lane, false);
+}
+
+static void singly_send(struct lane *lane)
+{
+    some_send(lane, true);
+}
+
+static void singly_receive(struct lane *lane)
+{
+    some_receive(lane, true);
 }
 
 static void ask(struct lane *lane, enum ivshmem_waiting waiting)
@@ -318,6 +364,7 @@ const struct transport transports_library[] = {
     {"library copy", 64, LANE_LARGE, NULL, spin_send, spin_receive},
     {"library zero-copy", 64, LANE_LARGE, NULL, zero_copy_send, zero_copy_receive},
     {"library burst", 64, LANE_LARGE, NULL, burst_send, burst_receive},
+    {"library singly", 64, LANE_LARGE, NULL, singly_send, singly_receive},
     {"library crc32c", 64, LANE_LARGE, NULL, crc32c_send, crc32c_receive},
     {"library hybrid", 64, LANE_LARGE, NULL, hybrid_send, hybrid_receive},
     {"library block", 64, LANE_LARGE, NULL, block_send, block_receive},

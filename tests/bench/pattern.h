@@ -4,6 +4,9 @@
  * number and its own place. A byte that is lost, repeated, old, torn or in another place makes a
  * word wrong, and all words are compared, by every contender alike.
  *
+ * A message that is made right in the ring is made as its sender's interface recommends
+ * (pattern_fill_past()); what is copied afterwards is made in the caches.
+ *
  * What it costs: the sender stores each word once (in the buffer that it then sends, or right in
  * the ring where there is no copy), as an application that makes its data would. The receiver loads
  * each once, as one that uses it would, and needs an addition and two logical operations for 16
@@ -54,6 +57,20 @@ static inline void pattern_fill(void *to, uint64_t number, size_t offset, size_t
         c += next;
         d += next;
     }
+}
+
+/** pattern_fill_past() - the same with stores past the caches, where the machine has them */
+static inline void pattern_fill_past(void *to, uint64_t number, size_t offset, size_t size)
+{
+#ifdef __x86_64__
+    uint64_t word = pattern_word(number, offset / 8), *at = (uint64_t *)to;
+
+    for (size_t i = 0; i < size / 8; i++, word += PATTERN_PLACE)
+        __asm__("movnti %1, %0" : "=m"(at[i]) : "r"(word));
+    __asm__ volatile("sfence" ::: "memory");
+#else
+    pattern_fill(to, number, offset, size);
+#endif
 }
 
 /** pattern_differs() - not 0 when any bit is not as pattern_fill() wrote it; arguments as there */

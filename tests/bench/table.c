@@ -40,13 +40,16 @@ double table_typical(const struct table *table, unsigned contender, unsigned siz
     return table_median(table->ns[contender][size], table->n_used[size]);
 }
 
-/* Whether in a round it was near (0) or far (1) all the time; else, or without a round, -1. */
+/* The enum table_place of a round; -1: there is no such round. */
 static int place_of(const struct table *table, unsigned size, unsigned round, double border)
 {
-    bool before = table->line[0][size][round] > border,
-         after = table->line[1][size][round] > border;
+    double before = table->line[0][size][round], after = table->line[1][size][round];
 
-    return table->line[0][size][round] > 0 && before == after ? before : -1;
+    if (before <= 0)
+        return -1;
+    if ((before > border) != (after > border))
+        return TABLE_MOVED;
+    return before > border ? TABLE_FAR : TABLE_NEAR;
 }
 
 /* Between near and far; when all are alike, beyond all. */
@@ -66,45 +69,41 @@ static double find_border(const struct table *table)
     return most > APART * least ? 2 * least * most / (least + most) : most;
 }
 
-/* Move the rounds that were there all the time to the front. */
-static void keep(struct table *table, unsigned size, int place, double border)
+static void pick_size(const struct table *all, unsigned size, double border, struct table *picked)
 {
     unsigned n = 0;
 
-    for (unsigned round = 0; round < table->n_rounds; round++) {
-        if (place_of(table, size, round, border) != place)
+    for (unsigned round = 0; round < all->n_rounds; round++) {
+        picked->n_all += all->line[0][size][round] > 0;
+        if (place_of(all, size, round, border) != (int)picked->place)
             continue;
-        for (unsigned i = 0; i < table->n_contenders; i++)
-            table->ns[i][size][n] = table->ns[i][size][round];
+        for (unsigned i = 0; i < all->n_contenders; i++)
+            picked->ns[i][size][n] = all->ns[i][size][round];
         for (int i = 0; i < 2; i++)
-            table->line[i][size][n] = table->line[i][size][round];
+            picked->line[i][size][n] = all->line[i][size][round];
         n++;
     }
-    table->n_used[size] = n;
+    picked->n_used[size] = n;
+    picked->n_picked += n;
 }
 
-void table_choose_placement(struct table *table)
+unsigned table_pick(const struct table *all, enum table_place place, struct table *picked)
 {
-    double border = find_border(table);
-    unsigned n[2] = {0}, all = 0;
-    int place;
+    double border = find_border(all);
 
-    for (unsigned s = 0; s < TABLE_SIZES; s++)
-        for (unsigned round = 0; round < table->n_rounds; round++) {
-            place = place_of(table, s, round, border);
-            if (place >= 0)
-                n[place]++;
-            all += table->line[0][s][round] > 0;
-        }
-    place = n[1] > n[0];
+    *picked = *all;
+    picked->place = place;
+    picked->n_picked = picked->n_all = 0;
     for (unsigned size = 0; size < TABLE_SIZES; size++)
-        keep(table, size, place, border);
-    if (n[place] == all)
-        snprintf(table->placement, sizeof(table->placement), "all rounds");
-    else
-        snprintf(table->placement, sizeof(table->placement),
-                 "%u of %u rounds, when the processors were %s", n[place], all,
-                 place ? "farther apart" : "nearer");
+        pick_size(all, size, border, picked);
+    return picked->n_picked;
+}
+
+const char *table_place_text(enum table_place place)
+{
+    static const char *const texts[] = {"near", "far", "moved"};
+
+    return texts[place];
 }
 
 int table_find(const struct table *table, const char *name)
@@ -137,7 +136,7 @@ static void print_distance(const struct table *table)
     printf("  %-19s", "line trip, ns");
     for (unsigned s = 0; s < TABLE_SIZES; s++)
         printf(" %8.0f", table_median(table->line[0][s], table->n_used[s]));
-    printf("   in %s\n", table->placement);
+    printf("\n");
 }
 
 /* Return: bytes for each ns, as far as that was measured. */
@@ -152,6 +151,8 @@ void table_print(const struct table *table)
 {
     char text[16];
 
+    printf("\nprocessors %s: %u of %u rounds\n", table_place_text(table->place), table->n_picked,
+           table->n_all);
     printf("\nthroughput, GB/s  ");
     for (unsigned s = 0; s < TABLE_SIZES; s++)
         printf(" %8s", table_size_text(table_sizes[s], text, sizeof(text)));
@@ -171,18 +172,23 @@ void table_print(const struct table *table)
             printf("  %-19s %8.0f\n", table->contenders[i]->name, table_typical(table, i, 0));
 }
 
+void table_csv_head(FILE *file)
+{
+    fprintf(file, "processors,rounds,contender,bytes,ns,ns_lower_quartile,ns_upper_quartile,"
+                  "bytes_per_second\n");
+}
+
 void table_write_csv(const struct table *table, FILE *file)
 {
-    fprintf(file, "contender,bytes,ns,ns_lower_quartile,ns_upper_quartile,bytes_per_second\n");
     for (unsigned i = 0; i < table->n_contenders; i++)
         for (unsigned s = 0; s < TABLE_SIZES; s++) {
             const double *ns = table->ns[i][s];
             double median = table_typical(table, i, s);
 
             if (median > 0)
-                fprintf(file, "%s,%zu,%.2f,%.2f,%.2f,%.0f\n", table->contenders[i]->name,
-                        table_sizes[s], median, quantile(ns, table->n_used[s], 0.25),
-                        quantile(ns, table->n_used[s], 0.75),
+                fprintf(file, "%s,%u,%s,%zu,%.2f,%.2f,%.2f,%.0f\n", table_place_text(table->place),
+                        table->n_used[s], table->contenders[i]->name, table_sizes[s], median,
+                        quantile(ns, table->n_used[s], 0.25), quantile(ns, table->n_used[s], 0.75),
                         (double)table_sizes[s] * 1e9 / median);
         }
 }

@@ -12,6 +12,9 @@
 
 enum { TABLE_SIZES = 7, TABLE_CONTENDERS = 40, TABLE_ROUNDS = 101 };
 
+/** enum table_place - whether the processors shared a cache in a round, or that changed */
+enum table_place { TABLE_NEAR, TABLE_FAR, TABLE_MOVED, TABLE_PLACES };
+
 /** table_sizes - the sizes of messages, in bytes */
 extern const size_t table_sizes[TABLE_SIZES];
 
@@ -23,27 +26,37 @@ extern const size_t table_sizes[TABLE_SIZES];
  * @ns:           nanoseconds for each message, by contender, size and round; 0: not measured
  * @line:         nanoseconds that a line took there and back before and after each round
  *
- * Of what table_choose_placement() leaves:
+ * Of what table_pick() takes:
  *
  * @n_used:       rounds of each size, the first ones; may be 0
- * @placement:    where the processors were in all of them, for people
+ * @n_picked:     rounds in all
+ * @n_all:        of so many
+ * @place:        where the processors were in all of them
  */
 struct table {
     const struct transport *contenders[TABLE_CONTENDERS];
     unsigned n_contenders, n_rounds;
     double ns[TABLE_CONTENDERS][TABLE_SIZES][TABLE_ROUNDS];
     double line[2][TABLE_SIZES][TABLE_ROUNDS];
-    unsigned n_used[TABLE_SIZES];
-    char placement[100];
+    unsigned n_used[TABLE_SIZES], n_picked, n_all;
+    enum table_place place;
 };
 
 /**
- * table_choose_placement() - leave the rounds in which the processors were equally far apart
+ * table_pick() - only the rounds in which the processors were equally far apart
+ * @all:    what was measured
+ * @place:  where they shall have been
+ * @picked: set to a table of those rounds
  *
- * A virtual machine may find its processors on one core now, and far apart a minute later. Where
- * most rounds were counts; those in which it changed, too, say nothing.
+ * A virtual machine may find its processors side by side now, and far apart a minute later. Where
+ * that never happens, all are near.
+ *
+ * Return: how many rounds, of all sizes.
  */
-void table_choose_placement(struct table *table);
+unsigned table_pick(const struct table *all, enum table_place place, struct table *picked);
+
+/** table_place_text() - "near", "far" or "moved" */
+const char *table_place_text(enum table_place place);
 
 /** table_typical() - the median of a contender's times for a size; 0: not measured */
 double table_typical(const struct table *table, unsigned contender, unsigned size);
@@ -62,6 +75,9 @@ const char *table_size_text(size_t size, char *text, size_t room);
 
 /** table_print() - throughput by size, and round trips */
 void table_print(const struct table *table);
+
+/** table_csv_head() - the names of the columns of table_write_csv() */
+void table_csv_head(FILE *file);
 
 /** table_write_csv() - medians and quartiles, a line for each contender and size */
 void table_write_csv(const struct table *table, FILE *file);

@@ -340,6 +340,7 @@ static void without_copies(void **state)
     assert_int_equal(-EINVAL, ivshmem_commit(a, 1, false));
     assert_int_equal(-EINVAL, ivshmem_release(b));
     assert_int_equal(-EMSGSIZE, ivshmem_reserve(a, 2049, &room));
+    assert_false(ivshmem_is_far(a)); /* nothing was sent yet */
     for (int round = 0; round < 500; round++) {
         assert_int_equal(0, ivshmem_reserve(a, 2048, &room));
         memset(room, round, 2048);
