@@ -294,24 +294,13 @@ static bool something_new(const struct switchboard *board)
            __atomic_load_n(&shared->peer.events, __ATOMIC_RELAXED) != board->events;
 }
 
-int switchboard_wait(struct switchboard *board, int64_t deadline)
+/* Return: as switchboard_wait(). */
+static int wait_and_serve(struct switchboard *board, int milliseconds)
 {
     struct ivshmem *iv = board->iv;
-    int64_t left = -1, now = 0;
-    int milliseconds = -1, r;
+    int r =
+        iv->calling ? wait_in_callback(board, milliseconds) : wait_for_events(board, milliseconds);
 
-    if (deadline != EVENTS_NEVER) {
-        now = switchboard_now();
-        left = deadline - now;
-        if (left <= 0)
-            return -ETIMEDOUT;
-        milliseconds = left > (int64_t)PATIENCE_MS * NS_PER_MS
-                           ? PATIENCE_MS
-                           : (int)((left + NS_PER_MS - 1) / NS_PER_MS);
-    }
-    if (!mailbox_idle(&board->mailbox) && (unsigned)milliseconds > MAILBOX_RETRY_MS)
-        milliseconds = MAILBOX_RETRY_MS;
-    r = iv->calling ? wait_in_callback(board, milliseconds) : wait_for_events(board, milliseconds);
     if (r < 0 && r != -ETIMEDOUT)
         return r;
     if (!iv->layer || board->sleeper < 0)
@@ -320,6 +309,29 @@ int switchboard_wait(struct switchboard *board, int64_t deadline)
         switchboard_serve(board, false); /* the event is still there, for a dispatch */
     switchboard_pump(board);
     return r > 0;
+}
+
+int switchboard_wait(struct switchboard *board, int64_t deadline)
+{
+    int milliseconds = -1;
+
+    if (deadline != EVENTS_NEVER) {
+        int64_t left = deadline - switchboard_now();
+
+        if (left <= 0)
+            return -ETIMEDOUT;
+        milliseconds = left > (int64_t)PATIENCE_MS * NS_PER_MS
+                           ? PATIENCE_MS
+                           : (int)((left + NS_PER_MS - 1) / NS_PER_MS);
+    }
+    if (!mailbox_idle(&board->mailbox) && (unsigned)milliseconds > MAILBOX_RETRY_MS)
+        milliseconds = MAILBOX_RETRY_MS;
+    return wait_and_serve(board, milliseconds);
+}
+
+int switchboard_look(struct switchboard *board)
+{
+    return wait_and_serve(board, 0);
 }
 
 void switchboard_tick(struct switchboard *board, int milliseconds)

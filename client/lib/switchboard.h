@@ -112,6 +112,9 @@ int switchboard_call(struct switchboard *board, struct mailbox_call *call, int64
  */
 int switchboard_wait(struct switchboard *board, int64_t deadline);
 
+/** switchboard_look() - the same without waiting: 0 when there was nothing to serve */
+int switchboard_look(struct switchboard *board);
+
 /**
  * switchboard_serve() - look after everything, with callbacks
  * @board: the switchboard

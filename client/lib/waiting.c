@@ -12,6 +12,7 @@
 #include "client/lib/waiting.h"
 
 #include <errno.h>
+#include <sched.h>
 
 enum {
     SPIN_NS = 20000,    /* of IVSHMEM_HYBRID */
@@ -54,15 +55,16 @@ static bool spin_some(struct ivshmem_channel *channel, enum waiting_for what, in
 
 static int spin(struct ivshmem_channel *channel, enum waiting_for what, int64_t deadline)
 {
-    int64_t now = switchboard_now(), until = now + SERVE_NS;
+    int64_t until = switchboard_now() + SERVE_NS;
     int r;
 
     if (spin_some(channel, what, until < deadline ? until : deadline))
         return 0;
     if (switchboard_now() >= deadline)
         return -ETIMEDOUT;
-    r = switchboard_wait(channel->board, 1); /* long over: serves what is there, and sleeps not */
-    return r > 0 || r == -ETIMEDOUT ? 0 : r;
+    sched_yield(); /* where both sides have one processor, the other waits for us to let it go */
+    r = switchboard_look(channel->board);
+    return r > 0 ? 0 : r;
 }
 
 /* After a fence nobody can be missed who sleeps already. Only for what is new since the last time:

@@ -518,12 +518,12 @@ static void peer_died(void **state)
     assert_int_equal(-ECONNRESET, ivshmem_send(b, buffer, 64));
 }
 
-static void server_died(void **state)
+static void hear_of_death(enum ivshmem_waiting waiting)
 {
     char buffer[64];
 
-    (void)state;
     link_up(4096, 4096, 0);
+    ivshmem_channel_set_waiting(b, waiting);
     standin_free(standin);
     ivshmem_channel_set_timeout(b, DEADLINE_MS);
     assert_int_equal(-ENOTCONN, ivshmem_recv(b, buffer, 64));
@@ -535,6 +535,13 @@ static void server_died(void **state)
     left = ivshmem_free(left);
     right = ivshmem_free(right);
     set_up(NULL);
+}
+
+static void server_died(void **state)
+{
+    (void)state;
+    for (int waiting = IVSHMEM_HYBRID; waiting <= IVSHMEM_SPIN; waiting++)
+        hear_of_death(waiting);
 }
 
 static void refused(void **state)
