@@ -60,47 +60,37 @@ static bool wait_for_events(const struct mailbox *mailbox, uint32_t events)
     return mailbox_events(mailbox) != events || mailbox_nap(mailbox, seen, 0);
 }
 
-static const char *open_out(struct channel *channel, uint32_t number)
+/* One direction of the connection: @sends or receives in that channel's ring. */
+static const char *open_way(struct channel *channel, bool sends, uint32_t number)
 {
     struct layout_channel *words;
     struct layout_entry entry;
     uint8_t *ring;
+    size_t size;
+    int r = RING_INVALID;
 
     if (!mailbox_wait_entry(channel->mailbox, number, &entry))
         return "the entry of the channel cannot be read";
     words = mailbox_words(channel->mailbox, number);
     ring = mailbox_ring_at(channel->mailbox, entry.buff_offset, entry.buff_size);
-    if (!ring || ring_sender_init(&channel->sender, &words->sender, &words->receiver, ring,
-                                  (size_t)entry.buff_size, entry.flags) != RING_OK)
-        return "the ring to send in cannot be used";
-    channel->out = (struct channel_way){.exists = true,
-                                        .channel = number,
-                                        .size = entry.buff_size,
-                                        .generation = entry.ring_generation,
-                                        .told = entry.ring_generation};
-    channel->bell = entry.receiver_vector;
-    return NULL;
-}
-
-static const char *open_in(struct channel *channel, uint32_t number)
-{
-    struct layout_channel *words;
-    struct layout_entry entry;
-    uint8_t *ring;
-
-    if (!mailbox_wait_entry(channel->mailbox, number, &entry))
-        return "the entry of the channel cannot be read";
-    words = mailbox_words(channel->mailbox, number);
-    ring = mailbox_ring_at(channel->mailbox, entry.buff_offset, entry.buff_size);
-    if (!ring || ring_receiver_init(&channel->receiver, &words->receiver, &words->sender, ring,
-                                    (size_t)entry.buff_size, entry.flags) != RING_OK)
-        return "the ring to receive from cannot be used";
-    channel->in = (struct channel_way){.exists = true,
-                                       .channel = number,
-                                       .size = entry.buff_size,
-                                       .generation = entry.ring_generation,
-                                       .told = entry.ring_generation};
-    channel->bell = entry.sender_vector;
+    size = (size_t)entry.buff_size;
+    if (ring && sends)
+        r = ring_sender_init(&channel->sender, &words->sender, &words->receiver, ring, size,
+                             entry.flags);
+    else if (ring)
+        r = ring_receiver_init(&channel->receiver, &words->receiver, &words->sender, ring, size,
+                               entry.flags);
+    if (r != RING_OK)
+        return sends ? "the ring to send in cannot be used"
+                     : "the ring to receive from cannot be used";
+    *(sends ? &channel->out : &channel->in) = (struct channel_way){
+        .exists = true,
+        .channel = number,
+        .size = entry.buff_size,
+        .generation = entry.ring_generation,
+        .told = entry.ring_generation,
+    };
+    channel->bell = sends ? entry.receiver_vector : entry.sender_vector;
     return NULL;
 }
 
@@ -121,9 +111,9 @@ static const char *open(struct channel *channel, const struct layout_entry *entr
     channel->events = mailbox_events(channel->mailbox) - 1; /* so that we look once */
     channel->out.exists = channel->in.exists = false;
     if (out != LAYOUT_CHANNEL_NONE)
-        wrong = open_out(channel, out);
+        wrong = open_way(channel, true, out);
     if (!wrong && in != LAYOUT_CHANNEL_NONE)
-        wrong = open_in(channel, in);
+        wrong = open_way(channel, false, in);
     if (wrong)
         channel_close(channel);
     return wrong;
