@@ -182,26 +182,39 @@ static int check_ring(struct tool *tool, int r)
 
 /* Who joins to ring may get the very ID of the peer that is meant and not there yet: to ring that
  * would look like success, and be the answer as well. In a shell everybody knows who we are. */
+int bells_find(struct tool *tool, const struct bells *bells)
+{
+    int count = -ENOENT;
+
+    if (bells->everybody)
+        return STATUS_DONE;
+    if (bells->peer <= WIRE_ID_MAX)
+        count = ivshmem_vectors(tool->iv, (unsigned)bells->peer);
+    if (count < 0)
+        return no_peer(tool, bells->peer);
+    if ((bells->not_us || !tool->emit.interactive) && (int)bells->peer == ivshmem_id(tool->iv))
+        return emit_error(&tool->emit, STATUS_NOT_FOUND, "cannot find peer_id = %d: that is us now",
+                          (int)bells->peer);
+    return bells->every_vector || bells->vector < (uint64_t)count ? STATUS_DONE
+                                                                  : no_vector(tool, bells);
+}
+
 static int ring_as_peer(struct tool *tool, const struct bells *bells, uint64_t *rung)
 {
     unsigned peer = (unsigned)bells->peer, vector = (unsigned)bells->vector;
+    int status = bells_find(tool, bells);
 
+    if (status != STATUS_DONE)
+        return status;
     if (bells->everybody) {
         for (int id = -1; (id = ivshmem_next_peer(tool->iv, id)) >= 0;)
             *rung += say_ring_peer(tool, (unsigned)id);
         return check_ring(tool, ivshmem_ring_all(tool->iv));
     }
-    if (bells->peer > WIRE_ID_MAX || ivshmem_vectors(tool->iv, peer) < 0)
-        return no_peer(tool, bells->peer);
-    if ((bells->not_us || !tool->emit.interactive) && (int)peer == ivshmem_id(tool->iv))
-        return emit_error(&tool->emit, STATUS_NOT_FOUND, "cannot find peer_id = %u: that is us now",
-                          peer);
     if (bells->every_vector) {
         *rung += say_ring_peer(tool, peer);
         return check_ring(tool, ivshmem_ring_peer(tool->iv, peer));
     }
-    if (bells->vector >= (uint64_t)ivshmem_vectors(tool->iv, peer))
-        return no_vector(tool, bells);
     say_ring(tool, peer, vector);
     *rung += 1;
     return check_ring(tool, ivshmem_ring(tool->iv, peer, vector));

@@ -31,6 +31,15 @@ struct bells {
 int bells_parse(struct bells *bells, const char *peer, const char *vector, struct failure *failure);
 
 /**
+ * bells_find() - whether those who are to be rung are there
+ * @tool:  the tool, a peer
+ * @bells: which
+ *
+ * Return: STATUS_DONE, or STATUS_NOT_FOUND after saying who is not.
+ */
+int bells_find(struct tool *tool, const struct bells *bells);
+
+/**
  * bells_ring() - ring them once, as the peer that we are, or through the control socket
  * @tool:  the tool
  * @bells: which

@@ -70,14 +70,30 @@ static int copy_in(struct tool *tool, const struct source *source, uint64_t offs
     return status;
 }
 
-static int ring_after(struct tool *tool, const struct arguments *given)
+/* Those of --ring. */
+static struct bells bells_of(const struct arguments *given)
 {
     struct bells bells;
-    uint64_t rung = 0;
     bool named = !given->file && !given->text;
 
     bells_parse(&bells, given->ring, given->count > named ? given->words[named] : NULL, NULL);
+    return bells;
+}
+
+static int ring_after(struct tool *tool, const struct arguments *given)
+{
+    struct bells bells = bells_of(given);
+    uint64_t rung = 0;
+
     return bells_ring(tool, &bells, &rung);
+}
+
+/* Nothing is to be written, or read from a pipe, for somebody who is not there. */
+static int look_for_reader(struct tool *tool, const struct arguments *given)
+{
+    struct bells bells = bells_of(given);
+
+    return bells_find(tool, &bells);
 }
 
 static int put(struct tool *tool, const struct arguments *given, const struct span *span,
@@ -130,6 +146,10 @@ static int run_write(struct tool *tool, struct arguments *given)
     if (reads_input(given) && settings_commands_are_input(tool->settings))
         return emit_error(&tool->emit, STATUS_USAGE,
                           "write -: standard input has the commands; use --file or --hex");
+    if (given->ring)
+        status = look_for_reader(tool, given);
+    if (status != STATUS_DONE)
+        return status;
     if (source_open(&source, given, span.length, &failure) < 0)
         status = emit_error(&tool->emit, STATUS_USAGE, "%s", failure.text);
     else
@@ -208,7 +228,7 @@ const struct command transfer_commands[] = {
         .name = "write",
         .forms = {{"<text>|-", "write a text or standard input into the memory"}},
         .details = "The size of the memory never changes: more data than fit are an error, and\n"
-                   "nothing is written then.",
+                   "so is a peer of --ring that is not there; nothing is written then.",
         .options = write_options,
         .needs = NEEDS_MEMORY,
         .most = 2,

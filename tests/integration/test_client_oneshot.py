@@ -279,7 +279,10 @@ class Memory(OneShot):
         self.assertEqual(b"ping", self.memory(server)[:4])
         self.run_one(server, "write", "--hex", "00", "--ring", 0, "all")
         self.assertEqual([1, 1], [peer.wait_ring(0), peer.wait_ring(1)])
-        self.run_one(server, "write", "x", "--ring", 5, 0, status=3)
+        before = self.memory(server)
+        for words in ((5, 0), (0, 2), (65536, "all")):  # nobody to tell: nothing is written
+            self.run_one(server, "write", "x", "--ring", *words, status=3)
+        self.assertEqual(before, self.memory(server))
 
     def test_hexdump(self):
         server = self.start()
