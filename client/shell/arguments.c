@@ -232,6 +232,7 @@ int arguments_parse(struct arguments *given, int count, char **words, struct fai
         .message = NOT_GIVEN,
         .interval = -1,
         .timeout = -1,
+        .wait_peer = -1,
     };
     if (!given->command)
         return failure_set(failure, ENOENT, "there is no command '%s'; see help all", words[0]);

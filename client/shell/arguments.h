@@ -32,7 +32,7 @@
  * @pad:      another number
  * @expected: value of --cas, if @compares
  * @reply_vector: the vector of --until-reply=VECTOR
- * @interval, @timeout: milliseconds; -1 when not given
+ * @interval, @timeout, @wait_peer: milliseconds; -1 when not given
  * @port: of a channel
  * @ring_size, @reverse_size, @message: bytes, of rings and of a message
  * @file, @text, @ring, @until_word, @peer: texts, NULL when not given; @text is that of --hex=TEXT
@@ -49,7 +49,7 @@ struct arguments {
     bool compares;
     uint64_t offset, length, times, width, pad, expected, reply_vector;
     uint64_t port, ring_size, reverse_size, message;
-    int64_t interval, timeout;
+    int64_t interval, timeout, wait_peer;
     const char *file, *text, *ring, *until_word, *peer;
 };
 

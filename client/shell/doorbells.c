@@ -230,11 +230,10 @@ static int check_int(struct arguments *given, struct failure *failure)
 {
     struct bells bells;
     bool until = given->until_reply || given->until_word;
-    int words = given->count;
+    int words = given->count, r;
 
     if (given->until_reply && given->reply_vector == NOT_GIVEN && words == 3) { /* with a blank */
-        int r = argument_number(given->words[2], "the vector", 2047, &given->reply_vector, failure);
-
+        r = argument_number(given->words[2], "the vector", 2047, &given->reply_vector, failure);
         if (r < 0)
             return r;
         given->count = words = 2;
@@ -247,7 +246,8 @@ static int check_int(struct arguments *given, struct failure *failure)
         return failure_set(failure, EINVAL, "--until-reply and --until-word exclude each other");
     if (!until && given->timeout >= 0)
         return failure_set(failure, EINVAL, "--timeout goes with --until-reply or --until-word");
-    return bells_parse(&bells, given->words[0], words > 1 ? given->words[1] : NULL, failure);
+    r = bells_parse(&bells, given->words[0], words > 1 ? given->words[1] : NULL, failure);
+    return r < 0 ? r : bells_check_wait(given, &bells, failure);
 }
 
 static bool int_needs_place(const struct arguments *given)
@@ -279,9 +279,12 @@ static int ring_often(struct tool *tool, const struct arguments *given, const st
 static int run_int(struct tool *tool, struct arguments *given)
 {
     struct bells bells;
+    int status;
 
     bells_parse(&bells, given->words[0], given->count > 1 ? given->words[1] : NULL, NULL);
     bells.not_us = given->until_reply || given->until_word;
+    if (!bells_await(tool, given, &bells, &status))
+        return status;
     if (given->until_reply || given->until_word)
         return bells_ring_until(tool, given, &bells);
     return ring_often(tool, given, &bells);
@@ -298,6 +301,8 @@ static const struct option_spec int_options[] = {
      ARGUMENT(until_word), 0},
     {"timeout", 't', "SECONDS", "give up with exit status 4", argument_set_seconds,
      ARGUMENT(timeout), 0},
+    {"wait-peer", 0, "SECONDS", "if the peer is not there, wait so long for it\nfirst",
+     argument_set_seconds, ARGUMENT(wait_peer), 0},
     {NULL, 0, NULL, NULL, NULL, 0, 0},
 };
 
@@ -326,6 +331,7 @@ const struct command doorbell_commands[] = {
         .least = 1,
         .most = 3,
         .check = check_int,
+        .before = bells_await_outside,
         .needs_place = int_needs_place,
         .run = run_int,
     },

@@ -31,6 +31,38 @@ struct bells {
 int bells_parse(struct bells *bells, const char *peer, const char *vector, struct failure *failure);
 
 /**
+ * bells_check_wait() - whether --wait-peer goes with these
+ * @given:   the options
+ * @bells:   which
+ * @failure: why not
+ *
+ * Return: 0 or a negative errno.
+ */
+int bells_check_wait(const struct arguments *given, const struct bells *bells,
+                     struct failure *failure);
+
+/**
+ * bells_await_outside() - wait for the peer of --wait-peer before we join
+ * @tool:  the tool, no peer
+ * @given: the command; its first word or its option --ring is the peer
+ *
+ * Return: enum status, after saying that it has not come. STATUS_DONE where there is no way to see.
+ */
+int bells_await_outside(struct tool *tool, const struct arguments *given);
+
+/**
+ * bells_await() - wait for the peer of --wait-peer, as a peer
+ * @tool:   the tool
+ * @given:  how long
+ * @bells:  which
+ * @status: set to that of the command where it is over
+ *
+ * Return: whether the command goes on.
+ */
+bool bells_await(struct tool *tool, const struct arguments *given, const struct bells *bells,
+                 int *status);
+
+/**
  * bells_find() - whether those who are to be rung are there
  * @tool:  the tool, a peer
  * @bells: which

@@ -364,6 +364,12 @@ static int prepare(struct tool *tool, const struct arguments *given)
         return open_memory(tool, given);
     if (needs == NEEDS_CONTROL)
         return wait_control(tool);
+    if (given->command->before && !tool_connected(tool)) {
+        int status = given->command->before(tool, given);
+
+        if (status != STATUS_DONE)
+            return status;
+    }
     if (!tool_needs_place(tool, given)) {
         if (open_control(tool, &failure) == 0)
             return STATUS_DONE;

@@ -34,12 +34,14 @@ static int check_write(struct arguments *given, struct failure *failure)
         return failure_set(failure, EINVAL, "write: '%s' is too much; quote a text with blanks",
                            given->words[expected]);
     if (!given->ring)
-        return 0;
+        return given->wait_peer < 0 ? 0 : failure_set(failure, EINVAL, "--wait-peer needs --ring");
     if (given->count < expected && strcmp(given->ring, "all") != 0)
         return failure_set(failure, EINVAL, "--ring %s: which vector? --ring PEER VECTOR",
                            given->ring);
-    return bells_parse(&bells, given->ring, given->count == expected ? given->words[texts] : NULL,
-                       failure);
+    if (bells_parse(&bells, given->ring, given->count == expected ? given->words[texts] : NULL,
+                    failure) < 0)
+        return -EINVAL;
+    return bells_check_wait(given, &bells, failure);
 }
 
 /* Copies what there is. Return: enum status. */
@@ -89,11 +91,14 @@ static int ring_after(struct tool *tool, const struct arguments *given)
 }
 
 /* Nothing is to be written, or read from a pipe, for somebody who is not there. */
-static int look_for_reader(struct tool *tool, const struct arguments *given)
+static bool reader_is_there(struct tool *tool, const struct arguments *given, int *status)
 {
     struct bells bells = bells_of(given);
 
-    return bells_find(tool, &bells);
+    if (!bells_await(tool, given, &bells, status))
+        return false;
+    *status = bells_find(tool, &bells);
+    return *status == STATUS_DONE;
 }
 
 static int put(struct tool *tool, const struct arguments *given, const struct span *span,
@@ -146,9 +151,7 @@ static int run_write(struct tool *tool, struct arguments *given)
     if (reads_input(given) && settings_commands_are_input(tool->settings))
         return emit_error(&tool->emit, STATUS_USAGE,
                           "write -: standard input has the commands; use --file or --hex");
-    if (given->ring)
-        status = look_for_reader(tool, given);
-    if (status != STATUS_DONE)
+    if (given->ring && !reader_is_there(tool, given, &status))
         return status;
     if (source_open(&source, given, span.length, &failure) < 0)
         status = emit_error(&tool->emit, STATUS_USAGE, "%s", failure.text);
@@ -185,6 +188,8 @@ static const struct option_spec write_options[] = {
     {"truncate", 0, NULL, "leave out what does not fit", option_set_switch, ARGUMENT(truncate), 0},
     {"ring", 'r', "PEER", "ring afterwards: --ring PEER VECTOR", argument_set_text, ARGUMENT(ring),
      0},
+    {"wait-peer", 0, "SECONDS", "if that peer is not there, wait so long for it\nfirst",
+     argument_set_seconds, ARGUMENT(wait_peer), 0},
     {NULL, 0, NULL, NULL, NULL, 0, 0},
 };
 
@@ -233,6 +238,7 @@ const struct command transfer_commands[] = {
         .needs = NEEDS_MEMORY,
         .most = 2,
         .check = check_write,
+        .before = bells_await_outside,
         .needs_place = write_needs_peers,
         .run = run_write,
     },

@@ -196,6 +196,62 @@ class Doorbells(OneShot):
         self.run_one(server, "int", 0, 0, "--until-reply", "--timeout", "0.1", status=4)
         self.run_one(server, "int", 9, 0, "--until-reply", "--timeout", "9", status=3)
 
+    def waiting(self, server, *words):
+        """A command that waits for a peer: it has gone to the control socket, and not joined."""
+        process = self.spawn(server, *words, "--wait-peer", support.DEADLINE)
+        support.wait_for(lambda: support.socket_inodes(process.pid), what="the client to look")
+        return process
+
+    def test_wait_peer(self):
+        """We join after the peer, or would have its ID."""
+        server = self.start()
+        for words in (["int", 0, 0], ["int", 0, "all", "--until-reply"],
+                      ["write", "x", "--ring", 0, 0]):
+            self.run_one(server, *words, "--wait-peer", "0.1", status=4)
+        self.assertEqual(b"\0", self.memory(server)[:1])
+        process = self.waiting(server, "int", 0, 0, "--until-reply")
+        peer = self.peer(server)
+        self.assertEqual(0, peer.id)
+        peer.wait_join(1)
+        peer.wait_ring(0)
+        peer.ring(1, 1)
+        self.assertEqual((0, ""), self.finish(process)[::2])
+        for words in (["int", 2, 1], ["write", "x", "--ring", 3, 1]):
+            process = self.waiting(server, *words)
+            other = self.peer(server)
+            self.assertIn(other.id, words)
+            self.assertEqual((0, ""), self.finish(process)[::2])
+            self.assertEqual(1, other.wait_ring(1))
+        self.assertEqual(b"x", self.memory(server)[:1])
+        self.run_one(server, "int", 9, 9, "--wait-peer", "0.1", status=4)
+        self.run_one(server, "int", 0, 9, "--wait-peer", support.DEADLINE, status=3)
+        self.run_one(server, "int", 65536, 0, "--wait-peer", support.DEADLINE, status=3)
+        self.run_one(server, "int", "all", "--wait-peer", 1, status=1)
+        self.run_one(server, "write", "x", "--wait-peer", 1, status=1)
+
+    def test_wait_peer_as_a_peer(self):
+        """Without a control socket a slot keeps the ID for whoever is waited for."""
+        server = self.start("--slot=vm=5", control=False)
+        seen = self.peer(server)
+        process = self.spawn(server, "int", 5, 1, "--wait-peer", support.DEADLINE)
+        seen.wait_join(1)
+        peer = support.RawPeer(server.socket + ".vm", server.vectors)
+        self.addCleanup(peer.close)
+        self.assertEqual((0, ""), self.finish(process)[::2])
+        self.assertEqual(1, peer.wait_ring(1))
+        self.run_one(server, "int", 6, 0, "--wait-peer", "0.1", status=4)
+
+    def test_wait_peer_and_server(self):
+        path = self.path("later")
+        process = self.spawn(path, "--wait-server", support.DEADLINE, "int", 0, 0, "--wait-peer",
+                             support.DEADLINE, "--until-reply")
+        server = self.start(socket_path=path)
+        peer = self.peer(server)
+        self.assertEqual(0, peer.id)
+        peer.wait_join(1)
+        peer.ring(1, 0)
+        self.assertEqual((0, ""), self.finish(process)[::2])
+
     def test_we_are_not_the_peer_that_is_missing(self):
         """Who joins to ring peer 0, and gets the ID 0, must not ring and answer itself."""
         server = self.start(control=False)
