@@ -119,7 +119,7 @@ static int command_line_error(int kind, char **argv, struct failure *failure)
         return failure_set(failure, EINVAL, "option %s needs a value; see --help", word);
     if (optopt >= LONG_BASE)
         return failure_set(failure, EINVAL, "option %s takes no value; see --help", word);
-    return failure_set(failure, EINVAL, "unknown option %s; see --help", word);
+    return failure_set(failure, ENOENT, "unknown option %s; see --help", word);
 }
 
 /* Makes getopt_long's arrays of the table. */

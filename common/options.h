@@ -75,7 +75,8 @@ option_set_fn option_set_string; /* the owned char * at the offset, not empty */
  *           was given is put there, the last one or (OPTION_ADDS_UP) all joined by ","
  * @failure: names the option and the offending value
  *
- * Return: index of the first argument that is not an option, or a negative errno.
+ * Return: index of the first argument that is not an option, -ENOENT when one looks like an option
+ * that there is not, or another negative errno.
  */
 int options_parse(const struct option_spec *table, int argc, char **argv, void *config,
                   char **given, struct failure *failure);

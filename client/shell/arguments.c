@@ -185,18 +185,32 @@ int argument_hex(const char *text, uint8_t **bytes, size_t *size, struct failure
     return 0;
 }
 
+/* Whether the words can be anything, also with blanks, or a - at the beginning. */
+static bool takes_text(const struct command *command)
+{
+    return strstr(command->forms[0].words, "<text>") || strstr(command->forms[0].words, "<file>");
+}
+
 static int parse_options(struct arguments *given, int count, char **words, struct failure *failure)
 {
     struct option_spec table[OPTIONS_MAX + 1];
     const struct option_spec *own = given->command->options;
+    struct failure wrong = {.text = ""};
     size_t n = 0;
+    int r;
 
     for (; own && own->name; own++)
         table[n++] = *own;
     for (own = arguments_common_options; own->name; own++)
         table[n++] = *own;
     table[n] = *own;
-    return options_parse(table, count, words, given, NULL, failure);
+    r = options_parse(table, count, words, given, NULL, &wrong);
+    if (r < 0)
+        return failure_set(failure, r == -ENOENT ? EINVAL : -r, "%.400s%s", wrong.text,
+                           r == -ENOENT && takes_text(given->command)
+                               ? ", or put -- before a word that begins with -"
+                               : "");
+    return r;
 }
 
 static int check_count(const struct arguments *given, struct failure *failure)
@@ -210,7 +224,7 @@ static int check_count(const struct arguments *given, struct failure *failure)
     if (given->count > command->most)
         return failure_set(failure, EINVAL, "%s: '%s' is too much%s", command->name,
                            given->words[command->most],
-                           command->most ? "; quote a text with blanks" : "");
+                           takes_text(command) ? "; quote a word with blanks" : "");
     return 0;
 }
 

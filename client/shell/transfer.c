@@ -31,7 +31,7 @@ static int check_write(struct arguments *given, struct failure *failure)
     if (given->count < texts)
         return failure_set(failure, EINVAL, "write what? a text, -, --file or --hex");
     if (given->count > expected)
-        return failure_set(failure, EINVAL, "write: '%s' is too much; quote a text with blanks",
+        return failure_set(failure, EINVAL, "write: '%s' is too much; quote a word with blanks",
                            given->words[expected]);
     if (!given->ring)
         return given->wait_peer < 0 ? 0 : failure_set(failure, EINVAL, "--wait-peer needs --ring");

@@ -160,6 +160,32 @@ static void wrong_options(void **state)
     }
 }
 
+/* What is wrong, and the way out where there is one. */
+static void says(const char *text, const char *what, const char *way_out)
+{
+    assert_int_equal(-EINVAL, parse(text));
+    assert_non_null(strstr(failure.text, what));
+    if (way_out)
+        assert_non_null(strstr(failure.text, way_out));
+    else
+        assert_null(strpbrk(failure.text, ",;"));
+}
+
+static void ways_out(void **state)
+{
+    (void)state;
+    says("help a b", "'b' is too much", NULL);
+    says("peek 0 0", "'0' is too much", NULL);
+    says("find a b", "'b' is too much", "quote a word with blanks");
+    says("write a b", "'b' is too much", "quote a word with blanks");
+    says("write --nul -text", "unknown option -t", "put -- before");
+    says("find --text", "unknown option --text", "put -- before");
+    says("send -file", "unknown option -f", "put -- before");
+    is("write --nul -- -text", "write", 1);
+    assert_int_equal(-EINVAL, parse("peek -4"));
+    assert_null(strstr(failure.text, "put --"));
+}
+
 static char *help_text(bool all)
 {
     char *text = NULL;
@@ -209,13 +235,9 @@ static void names_are_unique(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forms),
-        cmocka_unit_test(invalid),
-        cmocka_unit_test(quotes),
-        cmocka_unit_test(options),
-        cmocka_unit_test(wrong_options),
-        cmocka_unit_test(help),
-        cmocka_unit_test(names_are_unique),
+        cmocka_unit_test(forms),   cmocka_unit_test(invalid),          cmocka_unit_test(quotes),
+        cmocka_unit_test(options), cmocka_unit_test(wrong_options),    cmocka_unit_test(ways_out),
+        cmocka_unit_test(help),    cmocka_unit_test(names_are_unique),
     };
 
     return cmocka_run_group_tests(tests, NULL, forget);
