@@ -25,7 +25,7 @@
  * @has_options: there was one at least
  * @help, @json, @quiet: the common options
  * @hex, @string, @raw, @all, @add, @truncate, @nul, @once, @control_only, @until_reply, @crc,
- * @serve, @compares: switches
+ * @serve, @with_time, @compares: switches
  * @offset, @length: bytes
  * @times:    how often (--count)
  * @width:    bits of a word
@@ -46,6 +46,7 @@ struct arguments {
     bool has_options;
     bool help, json, quiet;
     bool hex, string, raw, all, add, truncate, nul, once, control_only, until_reply, crc, serve;
+    bool with_time;
     bool compares;
     uint64_t offset, length, times, width, pad, expected, reply_vector;
     uint64_t port, ring_size, reverse_size, message;

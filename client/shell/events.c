@@ -93,6 +93,7 @@ static const struct option_spec watch_options[] = {
     {"length", 'l', "SIZE", "how many bytes [4096]", argument_set_size, ARGUMENT(length), 0},
     {"interval", 'i', "SECONDS", "how often to look [0.1]", argument_set_seconds,
      ARGUMENT(interval), 0},
+    {"time", 0, NULL, "put the time before each row", option_set_switch, ARGUMENT(with_time), 0},
     {"count", 'n', "N", "end after so many rows", argument_set_count, ARGUMENT(times), 0},
     {"timeout", 't', "SECONDS", "end after this time, with exit status 4", argument_set_seconds,
      ARGUMENT(timeout), 0},

@@ -15,24 +15,24 @@
 
 enum { INTERVAL_MS = 100, DEFAULT_LENGTH = 4096 };
 
-static void say_row(struct tool *tool, uint64_t offset, const uint8_t *bytes, size_t size)
+static void say_row(struct tool *tool, bool with_time, uint64_t offset, const uint8_t *bytes,
+                    size_t size)
 {
-    cJSON *object;
+    cJSON *object = emit_object("offset", offset);
 
-    if (!tool->emit.json) {
-        if (!tool->emit.quiet)
-            hex_print(tool->emit.out, offset, bytes, size);
-        return;
-    }
-    object = emit_object("offset", offset);
     emit_add_time(object);
     emit_add_hex(object, "hex", bytes, size);
+    if (!tool->emit.json && !tool->emit.quiet) {
+        if (with_time)
+            emit_text(tool->emit.out, object, "{clock} ");
+        hex_print(tool->emit.out, offset, bytes, size);
+    }
     emit(&tool->emit, object, NULL);
 }
 
 /* Return: how many rows were printed, up to @most. */
-static uint64_t say_changes(struct tool *tool, const struct span *span, const uint8_t *before,
-                            const uint8_t *now, uint64_t most)
+static uint64_t say_changes(struct tool *tool, bool with_time, const struct span *span,
+                            const uint8_t *before, const uint8_t *now, uint64_t most)
 {
     uint64_t rows = 0;
 
@@ -40,7 +40,7 @@ static uint64_t say_changes(struct tool *tool, const struct span *span, const ui
         size_t size = span->length - at < HEX_ROW ? (size_t)(span->length - at) : HEX_ROW;
 
         if (memcmp(before + at, now + at, size) != 0) {
-            say_row(tool, span->offset + at, now + at, size);
+            say_row(tool, with_time, span->offset + at, now + at, size);
             rows++;
         }
     }
@@ -66,7 +66,7 @@ static int watch(struct tool *tool, const struct arguments *given, const struct 
             break;
         r = ivshmem_read(tool->iv, span->offset, now, span->length);
         if (r == 0)
-            wanted -= say_changes(tool, span, before, now, wanted);
+            wanted -= say_changes(tool, given->with_time, span, before, now, wanted);
         if (wanted == 0)
             return STATUS_DONE;
         before = now;

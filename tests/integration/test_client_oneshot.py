@@ -396,15 +396,16 @@ class Memory(OneShot):
 
     def test_watch(self):
         server = self.start()
-        process = self.spawn(server, "watch", "-o", 32, "-l", 32, "-n", 1, "-i", "10ms")
-        deadline = time.monotonic() + support.DEADLINE
         value = 0
-        while process.poll() is None and time.monotonic() < deadline:
-            value = value % 255 + 1  # until it has begun to watch, changes are not seen
-            self.run_one(server, "fill", value, "-o", 48, "-l", 1)
-        code, out, _ = self.finish(process)
-        self.assertEqual(0, code)
-        self.assertRegex(out, r"\A00000030  [0-9a-f]{2} 00 00 .*\n\Z")
+        for options, time_of_day in (([], ""), (["--time"], r"\d\d:\d\d:\d\d\.\d{3} ")):
+            process = self.spawn(server, "watch", "-o", 32, "-l", 32, "-n", 1, "-i", "10ms", *options)
+            deadline = time.monotonic() + support.DEADLINE
+            while process.poll() is None and time.monotonic() < deadline:
+                value = value % 255 + 1  # until it has begun to watch, changes are not seen
+                self.run_one(server, "fill", value, "-o", 48, "-l", 1)
+            code, out, _ = self.finish(process)
+            self.assertEqual(0, code)
+            self.assertRegex(out, r"\A%s00000030  [0-9a-f]{2} 00 00 .*\n\Z" % time_of_day)
         self.run_one(server, "watch", "--timeout", "0.05", status=4)
 
 
