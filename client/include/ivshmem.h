@@ -131,7 +131,8 @@ IVSHMEM_API int ivshmem_open(struct ivshmem *iv, const char *target);
  * gone, and calls that wait go on: the callbacks tell, and ivshmem_error() says why the last try
  * failed. The new connection can have another ID, and peers join anew. Channels do not come back:
  * their calls return -ENOTCONN. A target that cannot be right is still an error. An interval of 0
- * also gives up a try that is due.
+ * also gives up a try that is due. In the disconnected callback it decides on this very loss: after
+ * 0 there, what was called returns the error that the callback was told.
  *
  * Return: 0, or -EINVAL for a negative interval.
  */

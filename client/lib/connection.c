@@ -72,14 +72,12 @@ void connection_close(struct ivshmem *iv)
     events_set_timer(&iv->events, 0);
 }
 
+/* Whether there is a next try is seen after the callback, which may have decided that. */
 int connection_lost(struct ivshmem *iv, int error)
 {
-    bool again;
-
     connection_close(iv);
-    again = try_again(iv, error);
     CALL(iv, disconnected, error);
-    return again ? 0 : error;
+    return try_again(iv, error) ? 0 : error;
 }
 
 /* Anything else would be written to when rung, or keep us awake. Without /proc we trust. */

@@ -375,6 +375,44 @@ static void reconnects_in_a_loop(void **state)
     assert_int_equal(-ENOTCONN, ivshmem_dispatch(iv));
 }
 
+static int new_interval;
+
+static void decides(struct ivshmem *handle, void *context, int error)
+{
+    on_disconnected(handle, context, error);
+    assert_int_equal(0, ivshmem_set_reconnect(handle, new_interval));
+}
+
+/* The callback that tells of the end says whether there is a next try. */
+static void reconnects_or_not_from_the_callback(void **state)
+{
+    struct ivshmem_callbacks deciding = callbacks;
+
+    (void)state;
+    deciding.disconnected = decides;
+    ivshmem_free(iv);
+    assert_int_equal(0, ivshmem_new(&iv, &deciding, heard));
+    assert_int_equal(0, ivshmem_set_reconnect(iv, 10));
+    for (int i = 0; i < 2; i++) {
+        be_ready(1);
+        server = close_fd(server);
+        heard[0] = '\0';
+        new_interval = 0;
+        assert_int_equal(-ECONNRESET,
+                         i ? dispatch_until("disconnected") : ivshmem_wait(iv, NULL, 0, -1));
+        assert_string_equal("disconnected-104 ", heard);
+        assert_int_equal(-ENOTCONN, ivshmem_dispatch(iv));
+        assert_int_equal(0, ivshmem_set_reconnect(iv, i ? 0 : 10)); /* no try was left behind */
+        assert_int_equal(-ENOTCONN, ivshmem_dispatch(iv));
+    }
+    be_ready(1);
+    new_interval = 10;
+    server = close_fd(server);
+    assert_int_equal(0, dispatch_until("disconnected"));
+    accept_one(5);
+    assert_int_equal(0, ivshmem_wait_ready(iv, DEADLINE_MS));
+}
+
 static void who_serves(void **state)
 {
     pid_t pid = 0;
@@ -410,6 +448,7 @@ int main(void)
         LIBRARY_TEST(many_notifications),
         LIBRARY_TEST(reconnects),
         LIBRARY_TEST(reconnects_in_a_loop),
+        LIBRARY_TEST(reconnects_or_not_from_the_callback),
         LIBRARY_TEST(who_serves),
     };
 
