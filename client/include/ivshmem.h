@@ -30,7 +30,8 @@
  * belongs to one thread at a time; different handles do not know of each other. The table of peers
  * changes within ivshmem_open(), ivshmem_dispatch() and functions that wait only. Each vector of
  * each peer costs a descriptor: raise RLIMIT_NOFILE before opening. A server that goes away ends
- * nothing but the handle's connection. Time-outs are in milliseconds; 0 polls, -1 waits for ever.
+ * nothing but the handle's connection. Time-outs are in milliseconds; 0 polls, and -1, as any
+ * number below 0, waits for ever.
  */
 #ifndef IVSHMEM_H
 #define IVSHMEM_H
@@ -446,12 +447,12 @@ IVSHMEM_API int ivshmem_ring_all(struct ivshmem *iv);
  * A server with --channels divides the memory into rings. A connection has a ring from who
  * connected to who listened and, if asked for, one back. Messages keep their boundaries and can be
  * larger than the ring. A call that waits for the other side does so for the time-out of the
- * channel, -1 at first: ivshmem_channel_set_timeout(). What ends a channel: -EPIPE the other side
- * closed (a receiver first gets what is left), -ECONNRESET its peer has gone (the same), -EBADMSG
- * the ring or a checksum is broken, -ENOTCONN our own connection to the server has gone, -ETIME it
- * was closed for being idle. The server may be away: channels go on. Calls that wait serve the
- * handle meanwhile, with callbacks; a signal does not end them; within a callback, which cannot
- * wait, they are -EBUSY.
+ * channel, for ever at first: ivshmem_channel_set_timeout(). What ends a channel: -EPIPE the other
+ * side closed (a receiver first gets what is left), -ECONNRESET its peer has gone (the same),
+ * -EBADMSG the ring or a checksum is broken, -ENOTCONN our own connection to the server has gone,
+ * -ETIME it was closed for being idle. The server may be away: channels go on. Calls that wait
+ * serve the handle meanwhile, with callbacks; a signal does not end them; within a callback, which
+ * cannot wait, they are -EBUSY.
  *
  * Rings are used where they lie. Whatever others write there, nothing outside of them is touched.
  * But if ivshmem_memory_sealed() says no, and a peer cuts the object, that is a SIGBUS.
@@ -642,7 +643,7 @@ IVSHMEM_API int ivshmem_connect(struct ivshmem *iv, unsigned peer, uint32_t port
  */
 IVSHMEM_API struct ivshmem_channel *ivshmem_close(struct ivshmem_channel *channel);
 
-/** ivshmem_channel_set_timeout() - how long calls on this channel wait; -1 at first */
+/** ivshmem_channel_set_timeout() - how long calls on this channel wait, ms; -1 at first */
 IVSHMEM_API void ivshmem_channel_set_timeout(struct ivshmem_channel *channel, int timeout);
 
 /** ivshmem_channel_set_waiting() - how they wait: enum ivshmem_waiting. Return: 0 or -EINVAL. */

@@ -5,6 +5,7 @@
  */
 #include "tests/unit/library.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/time.h>
@@ -248,6 +249,8 @@ static void signals(void **state)
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &often, NULL);
     assert_int_equal(-EINTR, wait_one(0, -1));
+    assert_int_equal(-EINTR, wait_one(0, -2)); /* all of them wait for ever */
+    assert_int_equal(-EINTR, wait_one(0, INT_MIN));
     setitimer(ITIMER_REAL, &never, NULL);
     signal(SIGALRM, SIG_DFL);
     alarm(300);
