@@ -465,21 +465,18 @@ IVSHMEM_API int ivshmem_ring_all(struct ivshmem *iv);
 
 /** enum ivshmem_channel_flags - properties of a connection */
 enum ivshmem_channel_flags {
-    IVSHMEM_CRC32C = 1, /* each piece of a message is checked */
+    IVSHMEM_CRC32C = 1 /* each piece of a message is checked */
 };
 
 /** enum ivshmem_waiting - how a channel waits */
 enum ivshmem_waiting {
     IVSHMEM_HYBRID = 0, /* look for some 20 us, then sleep */
     IVSHMEM_BLOCK,      /* sleep at once */
-    IVSHMEM_SPIN,       /* never sleep */
+    IVSHMEM_SPIN        /* never sleep */
 };
 
 /** enum ivshmem_watch - what ivshmem_channel_watch() looks for */
-enum ivshmem_watch {
-    IVSHMEM_READABLE = 1,
-    IVSHMEM_WRITABLE = 2,
-};
+enum ivshmem_watch { IVSHMEM_READABLE = 1, IVSHMEM_WRITABLE = 2 };
 
 /**
  * struct ivshmem_connect_options - what a connection shall be like

@@ -70,12 +70,12 @@ class Header(unittest.TestCase):
         self.assertEqual((0, ""), (result.returncode, result.stdout), options)
 
     def test_c(self):
-        for standard in ("c99", "c11", "gnu17"):
+        for standard in ("c90", "c99", "c11", "gnu17"):
             self.compile(CC, "-x", "c", "-std=" + standard)
 
     @unittest.skipUnless(CXX, "no C++ compiler")
     def test_cxx(self):
-        for standard in ("c++11", "c++17"):
+        for standard in ("c++98", "c++11", "c++17"):
             self.compile([CXX], "-x", "c++", "-std=" + standard)
 
 
