@@ -103,19 +103,20 @@ enum layout_operation {
 /** enum layout_status - what became of a request, or why a channel was refused or has ended */
 enum layout_status {
     LAYOUT_OK = 0,
-    LAYOUT_BAD_REQUEST, /* no such operation, or a value that cannot be */
-    LAYOUT_NO_PEER,     /* nobody with that ID is there */
-    LAYOUT_NO_LISTENER, /* it does not listen on that port */
-    LAYOUT_NO_CHANNEL,  /* no such channel, or not yours, or not in the state for this */
-    LAYOUT_NO_SPACE,    /* the region has no room for the rings */
-    LAYOUT_NO_ENTRY,    /* the region has no more channels */
-    LAYOUT_OVER_QUOTA,  /* you, or the peer, have as many channels, ports or bytes as allowed */
-    LAYOUT_PORT_IN_USE, /* you listen on it already */
-    LAYOUT_REFUSED,     /* the peer said no */
-    LAYOUT_TIMED_OUT,   /* the peer did not answer the offer in time */
-    LAYOUT_PEER_CLOSED, /* the other end closed */
-    LAYOUT_PEER_GONE,   /* the other end's peer has left, or said LAYOUT_HELLO anew */
-    LAYOUT_IDLE,        /* nothing was sent for as long as the connection allowed */
+    LAYOUT_BAD_REQUEST,   /* no such operation, or a value that cannot be */
+    LAYOUT_NO_PEER,       /* nobody with that ID is there */
+    LAYOUT_NO_LISTENER,   /* it does not listen on that port */
+    LAYOUT_NO_CHANNEL,    /* no such channel, or not yours, or not in the state for this */
+    LAYOUT_NO_SPACE,      /* the region has no room for the rings */
+    LAYOUT_NO_ENTRY,      /* the region has no more channels */
+    LAYOUT_OVER_QUOTA,    /* you, or the peer, have as many channels, ports or bytes as allowed */
+    LAYOUT_PORT_IN_USE,   /* you listen on it already */
+    LAYOUT_REFUSED,       /* the peer said no */
+    LAYOUT_TIMED_OUT,     /* the peer did not answer the offer in time */
+    LAYOUT_PEER_CLOSED,   /* the other end closed */
+    LAYOUT_PEER_GONE,     /* the other end's peer has left, or said LAYOUT_HELLO anew */
+    LAYOUT_IDLE,          /* nothing was sent for as long as the connection allowed */
+    LAYOUT_SERVER_CLOSED, /* the daemon closed it, as an administrator wanted */
 };
 
 /**

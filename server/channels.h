@@ -305,7 +305,7 @@ void channels_tick(struct channels *channels, int64_t now);
 int64_t channels_deadline(const struct channels *channels);
 
 /**
- * channels_close() - end a connection as if its other end had closed it, for both of its ends
+ * channels_close() - end a connection as an administrator wants, for both of its ends
  * @channels: the tables
  * @channel:  any number
  *

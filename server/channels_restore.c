@@ -113,7 +113,8 @@ static bool ring_is_good(const struct channel_state *state, const struct channel
     const bool closed = entry->state == LAYOUT_CLOSED;
 
     return !(entry->generation & 1) && entry->state <= LAYOUT_CLOSED &&
-           (closed ? entry->status > LAYOUT_OK && entry->status <= LAYOUT_IDLE : !entry->status) &&
+           (closed ? entry->status > LAYOUT_OK && entry->status <= LAYOUT_SERVER_CLOSED
+                   : !entry->status) &&
            entry->port && !(entry->flags & ~(uint32_t)LAYOUT_CRC32C) &&
            (!ring->deadline || entry->state == LAYOUT_OFFERED) &&
            entry->serial <= state->last_serial && place_is_good(ring) &&

@@ -69,6 +69,7 @@ const char *channels_status_name(unsigned status)
         [LAYOUT_PEER_CLOSED] = "peer-closed",
         [LAYOUT_PEER_GONE] = "peer-gone",
         [LAYOUT_IDLE] = "idle",
+        [LAYOUT_SERVER_CLOSED] = "server-closed",
     };
 
     return status < sizeof(names) / sizeof(names[0]) ? names[status] : "unknown";

@@ -333,7 +333,7 @@ int channels_close(struct channels *channels, unsigned channel)
     first = channels->state->rings[channel].entry.first;
     if (channels->state->rings[first].entry.state == LAYOUT_CLOSED)
         return -ENOENT;
-    connection_end(channels, first, 0, LAYOUT_PEER_CLOSED);
+    connection_end(channels, first, 0, LAYOUT_SERVER_CLOSED);
     connections_commit(channels);
     return 0;
 }

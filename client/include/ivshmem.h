@@ -450,9 +450,9 @@ IVSHMEM_API int ivshmem_ring_all(struct ivshmem *iv);
  * channel, for ever at first: ivshmem_channel_set_timeout(). What ends a channel: -EPIPE the other
  * side closed (a receiver first gets what is left), -ECONNRESET its peer has gone (the same),
  * -EBADMSG the ring or a checksum is broken, -ENOTCONN our own connection to the server has gone,
- * -ETIME it was closed for being idle. The server may be away: channels go on. Calls that wait
- * serve the handle meanwhile, with callbacks; a signal does not end them; within a callback, which
- * cannot wait, they are -EBUSY.
+ * -ETIME it was closed for being idle, -ECONNABORTED an administrator of the server closed it. The
+ * server may be away: channels go on. Calls that wait serve the handle meanwhile, with callbacks; a
+ * signal does not end them; within a callback, which cannot wait, they are -EBUSY.
  *
  * Rings are used where they lie. Whatever others write there, nothing outside of them is touched.
  * But if ivshmem_memory_sealed() says no, and a peer cuts the object, that is a SIGBUS.

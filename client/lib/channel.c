@@ -152,6 +152,7 @@ ssize_t channel_explain(struct ivshmem_channel *channel, ssize_t result)
         {-EPIPE, "the other side closed the channel"},
         {-ECONNRESET, "the peer on the other side has gone"},
         {-ETIME, "the channel was closed because nothing was sent for long"},
+        {-ECONNABORTED, "an administrator of the server closed the channel"},
         {-ENOTCONN, "the connection to the server has gone, and the channel with it"},
         {-EBADF, "a callback closed the channel"},
     };

@@ -148,6 +148,7 @@ static const struct {
     [LAYOUT_PEER_CLOSED] = {EPIPE, "the other side closed the connection"},
     [LAYOUT_PEER_GONE] = {ECONNRESET, "the peer on the other side has gone"},
     [LAYOUT_IDLE] = {ETIME, "the connection was closed because nothing was sent for long"},
+    [LAYOUT_SERVER_CLOSED] = {ECONNABORTED, "an administrator of the server closed the connection"},
 };
 
 int view_errno(uint32_t status)

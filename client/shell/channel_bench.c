@@ -146,7 +146,7 @@ static int serve(struct tool *tool, const struct arguments *given)
         r = serve_one(&stream);
         if (r == -ETIMEDOUT || !tool_connected(tool))
             status = link_failed(tool, "channel bench", r);
-        else if (r != -EPIPE && r != -ECONNRESET && r != -EINTR)
+        else if (r != -EPIPE && r != -ECONNRESET && r != -ECONNABORTED && r != -EINTR)
             emit_error(&tool->emit, STATUS_USAGE, "what came does not come from channel bench");
         link_close(tool, stream.channel);
         if (r == -EINTR)

@@ -100,6 +100,7 @@ const char *mailbox_status(uint32_t status)
         [LAYOUT_PEER_CLOSED] = "the peer has closed",
         [LAYOUT_PEER_GONE] = "the peer is gone",
         [LAYOUT_IDLE] = "idle for too long",
+        [LAYOUT_SERVER_CLOSED] = "closed by the server",
     };
 
     if (status == MAILBOX_STOPPED)

@@ -74,7 +74,7 @@ class Steering(Test):
         control = self.control(server)
         self.assertEqual({}, control.call("io.ivshmem.Server.CloseChannel", channel=channel))
         for peer in (a, b):
-            self.assertEqual(channels.PEER_CLOSED, peer.wait_state(channel, CLOSED).status)
+            self.assertEqual(channels.SERVER_CLOSED, peer.wait_state(channel, CLOSED).status)
             peer.wait_ring()
         for wrong in (channel, 1, 65536):
             self.assertEqual({"channel": wrong}, self.fails(

@@ -258,8 +258,25 @@ class Ends(Test):
         self.one(server, "channel", "close", channel)
         receiver.communicate(timeout=support.DEADLINE)
         self.assertEqual(5, receiver.returncode)
-        self.finish(sender, 5)
+        self.assertIn("an administrator", self.finish(sender, 5))
         self.one(server, "channel", "close", "77", status=3)
+
+    def test_closed_by_the_server_between_messages(self):
+        """That is not the end that the sender says: what came may not be all."""
+        server = self.start()
+        receiver = self.recv(server, self.path("out"))
+        sender = self.send(server, "--message=5", "-", stdin=subprocess.PIPE)
+        sender.stdin.write(b"whole")
+        sender.stdin.flush()
+        support.wait_for(lambda: os.path.exists(self.path("out")) and self.content("out") == b"whole",
+                         what="a whole message to come")
+        listed = json.loads(self.one(server, "--json", "channel", "list"))["channels"]
+        self.one(server, "channel", "close", listed[0]["channel"])
+        error = self.finish(receiver, 5)
+        self.assertIn("partial", error)
+        self.assertIn("an administrator", error)
+        self.assertEqual(b"whole", self.content("out"))
+        self.one(server, "re-exec")  # the sender, which waits for input, has not let go of it
 
     def test_server_dies(self):
         server = self.start()
