@@ -35,9 +35,14 @@ static bool has_changed(const struct channel_way *end)
            __atomic_load_n(&end->shared->entry.generation, __ATOMIC_RELAXED) != end->generation;
 }
 
-/* Return: whether it is there; if not, the time is over, or the daemon has something to say. */
-static bool spin_some(struct ivshmem_channel *channel, enum waiting_for what, int64_t until)
+/* For so many nanoseconds, once the first looks have failed: looking at the clock costs as much as
+ * an answer takes to come. Return: whether it is there; if not, the time is over, or the daemon has
+ * something to say. */
+static bool spin_some(struct ivshmem_channel *channel, enum waiting_for what, int64_t span,
+                      int64_t deadline)
 {
+    int64_t now, until = 0;
+
     do {
         for (int i = 0; i < SPIN_LOOKS; i++) {
             if (what == WAITING_RECORD)
@@ -49,16 +54,18 @@ static bool spin_some(struct ivshmem_channel *channel, enum waiting_for what, in
         }
         if (has_changed(&channel->send) || has_changed(&channel->receive))
             return false;
-    } while (switchboard_now() < until);
+        now = switchboard_now();
+        if (!until)
+            until = now + span;
+    } while (now < until && now < deadline);
     return false;
 }
 
 static int spin(struct ivshmem_channel *channel, enum waiting_for what, int64_t deadline)
 {
-    int64_t until = switchboard_now() + SERVE_NS;
     int r;
 
-    if (spin_some(channel, what, until < deadline ? until : deadline))
+    if (spin_some(channel, what, SERVE_NS, deadline))
         return 0;
     if (switchboard_now() >= deadline)
         return -ETIMEDOUT;
@@ -177,7 +184,7 @@ int waiting_wait(struct ivshmem_channel *channel, enum waiting_for what, struct 
         r = spin(channel, what, waiting->deadline);
     } else if (channel->waiting == IVSHMEM_HYBRID && !waiting->spun) {
         waiting->spun = true;
-        spin_some(channel, what, switchboard_now() + SPIN_NS);
+        spin_some(channel, what, SPIN_NS, waiting->deadline);
     } else {
         r = sleep_until(channel, what, waiting->deadline);
     }
