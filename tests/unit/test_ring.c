@@ -186,7 +186,7 @@ static void distance(void **state)
 static void reserving(void **state)
 {
     struct ring_pair p;
-    void *room, *again;
+    void *room = NULL, *again = NULL;
 
     (void)state;
     ring_pair_init(&p, RING_SIZE, 0, 0);

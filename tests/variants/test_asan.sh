@@ -4,7 +4,7 @@
 # channels under attack, fuzzers.
 . "${0%/*}/variant.sh"
 need clang
-variant_build asan CC=clang --enable-sanitizers --enable-fuzzers
+variant_build asan CC=clang CFLAGS='-g -O1' --enable-sanitizers --enable-fuzzers
 fuzz=$top_srcdir/tests/fuzz/run-fuzzers
 (variant_check tests/load/test_channels_scribbled)
 "$fuzz" tests/fuzz

@@ -2,5 +2,5 @@
 # SPDX-License-Identifier: MIT
 # gcc, thread sanitizer: unit tests and short integration tests.
 . "${0%/*}/variant.sh"
-variant_build tsan CC=gcc --enable-sanitizers=thread
+variant_build tsan CC=gcc CFLAGS='-g -O1' --enable-sanitizers=thread
 (variant_check)
