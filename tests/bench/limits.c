@@ -16,26 +16,29 @@
  * @from:   sizes that it is about, the smallest
  * @to:     the largest
  * @wanted: with speeds: ours by the peer's, at least; with times of round trips: at most
+ * @bare:   contender that moves as many bytes and does nothing else: what it comes to is printed
+ *          beside ours, since nobody can be much better; NULL where there is none
  */
 struct limit {
     const char *ours, *peers[2];
     size_t from, to;
     double wanted;
+    const char *bare;
 };
 
 static const struct limit limits[] = {
-    {" copy", {"boost"}, 64, 64, 2.0},
-    {" copy", {"unix stream"}, 64, 64, 100},
-    {" burst", {" singly"}, 64, 65536, 1.0},
-    {" copy", {"boost", "dpdk"}, 1024, 65536, 1.1},
-    {" copy", {"copy loop", "memcpy loop"}, 1024, 65536, 1.0},
-    {" copy", {"unix stream"}, 65536, 65536, 3.5},
-    {" zero-copy", {" copy"}, 1024, 65536, 1.1},
-    {" zero-copy", {" copy"}, LANE_LARGE, LANE_LARGE, 1.5},
-    {" crc32c", {" copy"}, 64, LANE_LARGE, 0.4},
-    {" hybrid", {" spin"}, 64, 64, 0.95},
-    {" spin trip", {"line trip"}, 64, 64, 1.1},
-    {" block trip", {"eventfd trip"}, 64, 64, 1.1},
+    {" copy", {"boost"}, 64, 64, 2.0, "copy loop"},
+    {" copy", {"unix stream"}, 64, 64, 100, "copy loop"},
+    {" burst", {" singly"}, 64, 65536, 1.0, NULL},
+    {" copy", {"boost", "dpdk"}, 1024, 65536, 1.1, "copy loop"},
+    {" copy", {"copy loop", "memcpy loop"}, 1024, 65536, 1.0, NULL},
+    {" copy", {"unix stream"}, 65536, 65536, 3.5, "copy loop"},
+    {" zero-copy", {" copy"}, 1024, 65536, 1.1, NULL},
+    {" zero-copy", {" copy"}, LANE_LARGE, LANE_LARGE, 1.5, NULL},
+    {" crc32c", {" copy"}, 64, LANE_LARGE, 0.4, NULL},
+    {" hybrid", {" spin"}, 64, 64, 0.95, NULL},
+    {" spin trip", {"line trip"}, 64, 64, 1.1, "72 bytes trip"},
+    {" block trip", {"eventfd trip"}, 64, 64, 1.1, NULL},
 };
 
 /* Our own contenders come in families: what they are called before the way. */
@@ -83,16 +86,30 @@ static double worst_ratio(const struct table *table, int ours, const int peers[2
     return worst;
 }
 
+/* What the bare contender comes to, or nothing. */
+static const char *bare_text(const struct table *table, const struct limit *limit,
+                             const int peers[2], unsigned size, char *text, size_t room)
+{
+    int bare = limit->bare ? table_find(table, limit->bare) : -1;
+
+    text[0] = '\0';
+    if (bare >= 0)
+        snprintf(text, room, "  (%s: %.2f)", limit->bare,
+                 worst_ratio(table, bare, peers, size, is_trip(limit)));
+    return text;
+}
+
 /* Return: whether it is met. */
-static bool print_ratio(const struct limit *limit, const char *names, double value, unsigned size)
+static bool print_ratio(const struct limit *limit, const char *names, double value, unsigned size,
+                        const char *bare)
 {
     bool trip = is_trip(limit);
     bool met = trip ? value <= limit->wanted : value >= limit->wanted;
     char text[16];
 
-    printf("  %-8s %-18s %7.2f x %-24s wanted: %s %6.2f   %s\n",
+    printf("  %-8s %-18s %7.2f x %-24s wanted: %s %6.2f   %-3s%s\n",
            table_size_text(table_sizes[size], text, sizeof(text)), limit->ours + 1, value, names,
-           trip ? "at most " : "at least", limit->wanted, met ? "yes" : "NO");
+           trip ? "at most " : "at least", limit->wanted, met ? "yes" : "NO", bare);
     return met;
 }
 
@@ -100,7 +117,7 @@ static void print_limit(const struct table *table, const char *family, const str
                         unsigned *met, unsigned *all)
 {
     int ours = find(table, family, limit->ours), peers[2] = {-1, -1};
-    char names[64] = "";
+    char names[64] = "", bare[64];
 
     if (ours < 0)
         return;
@@ -122,7 +139,8 @@ static void print_limit(const struct table *table, const char *family, const str
             table_sizes[size] <= limit->to) {
             double value = worst_ratio(table, ours, peers, size, is_trip(limit));
 
-            *met += print_ratio(limit, names, value, size);
+            *met += print_ratio(limit, names, value, size,
+                                bare_text(table, limit, peers, size, bare, sizeof(bare)));
             ++*all;
         }
 }
