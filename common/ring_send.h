@@ -589,6 +589,9 @@ static inline int ring_sender_wake(struct ring_sender *s)
         ring_fence(); /* pairs with that of ring_receiver_sleep() */
         s->fencing = s->messages < s->fenced;
     }
+    /* For the compiler alone: if it looked before it stored the word, and this process was
+     * interrupted in between, a millisecond would not be enough. The processor cannot do that. */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     /* Any value is fine: at worst a doorbell is rung for nothing, once for each value. */
     waits = __atomic_load_n(&s->other->receiver_waits, __ATOMIC_RELAXED);
     if (!(waits & 1) || waits == s->rang)
