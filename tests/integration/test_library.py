@@ -24,6 +24,7 @@ CC = shlex.split(os.environ.get("CC") or "cc")
 CXX = next(filter(None, map(shutil.which, ("g++", "clang++", "c++"))), None)
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 HEADER = os.path.join(support.TOP, "client/include/ivshmem.h")
+SECURE_HEADER = os.path.join(support.TOP, "client/include/ivshmem-secure.h")
 EXAMPLES = os.path.join(support.TOP, "client/examples")
 PAGES = sorted(glob.glob(os.path.join(support.TOP, "man", "*.3")))
 
@@ -58,10 +59,12 @@ def documented(text):
 
 HEADER_TEXT = read(HEADER)
 FUNCTIONS = promised(HEADER_TEXT)
+SECURE_FUNCTIONS = promised(read(SECURE_HEADER))  # of the library that needs GnuTLS
 
 
 class Header(unittest.TestCase):
-    PROGRAM = "#include <ivshmem.h>\nint main(void) { return ivshmem_free(0) != 0; }\n"
+    PROGRAM = ("#include <ivshmem.h>\n#include <ivshmem-secure.h>\n"
+               "int main(void) { return ivshmem_free(0) || ivshmem_secure_free(0); }\n")
 
     def compile(self, compiler, *options):
         result = subprocess.run([*compiler, *STRICT, *options, "-I" + os.path.dirname(HEADER), "-c",
@@ -90,12 +93,13 @@ class Pages(unittest.TestCase):
             self.assertFalse(written.keys() & here.keys(), "in two pages")
             written.update(here)
         for name, prototype in written.items():
-            self.assertEqual(FUNCTIONS.get(name), prototype)
+            self.assertEqual({**FUNCTIONS, **SECURE_FUNCTIONS}.get(name), prototype)
         channels = set(promised(HEADER_TEXT.partition(" * Channels\n")[2])) - {"ivshmem_socket"}
         if not channels & written.keys():  # all of them or none
             channels = set()
         missing = set(FUNCTIONS) - set(promised(HEADER_TEXT.partition(" * Channels\n")[2]))
-        self.assertEqual(set(), (missing | channels) - written.keys(), "not in any page")
+        self.assertEqual(set(), (missing | channels | set(SECURE_FUNCTIONS)) - written.keys(),
+                         "not in any page")
 
 
 class Installed(support.Test):
@@ -120,40 +124,59 @@ class Installed(support.Test):
         self.assertEqual(1, len(found), name)
         return found[0]
 
-    def pkg_config(self, *options):
-        environment = dict(os.environ, PKG_CONFIG_SYSROOT_DIR=self.root, PKG_CONFIG_PATH="",
+    def pkg_config(self, *options, package):
+        """What the other libraries say comes from where pkg-config finds them."""
+        others = run("pkg-config", "--variable=pc_path", "pkg-config").strip()
+        environment = dict(os.environ, PKG_CONFIG_SYSROOT_DIR=self.root, PKG_CONFIG_PATH=others,
                            PKG_CONFIG_LIBDIR=os.path.dirname(self.find("libivshmem.pc")),
                            PKG_CONFIG_ALLOW_SYSTEM_CFLAGS="1", PKG_CONFIG_ALLOW_SYSTEM_LIBS="1")
-        return shlex.split(run("pkg-config", *options, "libivshmem", env=environment))
+        return shlex.split(run("pkg-config", *options, package, env=environment))
 
-    def build(self, source, static):
+    def build(self, source, static, package="libivshmem", needs=()):
         """Builds a source as its head comment says; returns the program."""
         program = self.path(os.path.basename(source)[:-2] + ("-static" if static else ""))
-        flags = self.pkg_config("--cflags", "--libs", *(["--static"] if static else []))
+        flags = self.pkg_config("--cflags", "--libs", package=package)
         if static:
-            flags = ["-l:libivshmem.a" if flag == "-livshmem" else flag for flag in flags]
+            flags = [re.sub("^-l(ivshmem.*)", r"-l:lib\1.a", flag) for flag in flags]
+            flags += needs
         else:
             flags.append("-Wl,-rpath," + os.path.dirname(self.find("libivshmem.so")))
         run(*CC, "-std=c99", "-D_POSIX_C_SOURCE=200809L", *STRICT, "-Wno-missing-field-initializers",
             source, *flags, "-o", program)
         return program
 
-    def test_exported_names(self):
-        """The functions of the header and nothing else; channels all together, or not yet."""
+    def exported(self, library):
+        """The names that a library offers, shared and static the same."""
         shared = {line.split()[-1].split("@")[0] for line in run(
-            "nm", "-D", "--defined-only", self.find("libivshmem.so")).splitlines()}
-        shared -= {"LIBIVSHMEM_0"}
-        self.assertEqual(set(), shared - set(FUNCTIONS), "exported, but not in the header")
+            "nm", "-D", "--defined-only", self.find(library + ".so")).splitlines()}
+        shared = {name for name in shared if not name.startswith("LIBIVSHMEM")}
         static = {line.split()[-1] for line in run(
-            "nm", "-g", "--defined-only", self.find("libivshmem.a")).splitlines()
+            "nm", "-g", "--defined-only", self.find(library + ".a")).splitlines()
             if len(line.split()) == 3}
         self.assertEqual(shared, static)
+        return shared
+
+    def test_exported_names(self):
+        """The functions of the header and nothing else; channels all together, or not yet."""
+        shared = self.exported("libivshmem")
+        self.assertEqual(set(), shared - set(FUNCTIONS), "exported, but not in the header")
         channels = set(promised(HEADER_TEXT.partition(" * Channels\n")[2])) - {"ivshmem_socket"}
         self.assertIn(set(FUNCTIONS) - shared, (set(), channels), "in the header, but not there")
 
     def test_needs_only_libc(self):
         needed = re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "-d", self.find("libivshmem.so")))
         self.assertEqual([], [name for name in needed if not re.match(r"lib(c|pthread)\.", name)])
+
+    def test_library_that_encrypts(self):
+        if not glob.glob(os.path.join(BUILD, ".libs", "libivshmem-secure.so")):
+            self.skipTest("built without GnuTLS")
+        self.assertEqual(set(SECURE_FUNCTIONS), self.exported("libivshmem-secure"))
+        path = self.path("secure.c")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(Header.PROGRAM)
+        for static in (False, True):
+            program = self.build(path, static, "libivshmem-secure", ["-lgnutls"])
+            self.assertEqual("", run(program))
 
     def test_each_function_has_a_page(self):
         for page in PAGES:
