@@ -35,7 +35,8 @@
  * @interval, @timeout, @wait_peer: milliseconds; -1 when not given
  * @port: of a channel
  * @ring_size, @reverse_size, @message: bytes, of rings and of a message
- * @file, @text, @ring, @until_word, @peer: texts, NULL when not given; @text is that of --hex=TEXT
+ * @file, @text, @ring, @until_word, @peer, @key_file: texts, NULL when not given; @text is that of
+ * --hex=TEXT
  *
  * Numbers are NOT_GIVEN at first.
  */
@@ -51,7 +52,7 @@ struct arguments {
     uint64_t offset, length, times, width, pad, expected, reply_vector;
     uint64_t port, ring_size, reverse_size, message;
     int64_t interval, timeout, wait_peer;
-    const char *file, *text, *ring, *until_word, *peer;
+    const char *file, *text, *ring, *until_word, *peer, *key_file;
 };
 
 #define ARGUMENT(member) offsetof(struct arguments, member)

@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "client/shell/link.h"
+#include "client/shell/secure.h"
 #include "client/shell/stream_commands.h"
 
 enum { REVERSE_DEFAULT = 64 << 10 };
@@ -20,50 +20,72 @@ static bool is_verb(const struct arguments *given, const char *verb)
 /* --- listen, connect, close --- */
 
 /* A shell has one channel: a new one takes the place of the old one. */
-static int take_channel(struct tool *tool, struct ivshmem_channel *channel)
+static int take_channel(struct tool *tool, struct ivshmem_channel *channel,
+                        struct ivshmem_secure *secure)
 {
     struct ivshmem_channel_info info = link_info(channel);
     cJSON *object = emit_object("channel", info.channel);
 
-    tool->channel = link_close(tool, tool->channel);
+    secure_close(tool, true);
     tool->channel = channel;
+    tool->secure = secure;
     emit_add(object, "peer", info.peer);
     emit_add(object, "port", info.port);
     emit_add(object, "send_size", info.send_size);
     emit_add(object, "receive_size", info.receive_size);
     cJSON_AddBoolToObject(object, "crc32c", info.flags & IVSHMEM_CRC32C);
-    emit(&tool->emit, object, "channel {channel} with peer {peer}, port {port}\n");
+    cJSON_AddBoolToObject(object, "encrypted", secure != NULL);
+    emit(&tool->emit, object,
+         secure ? "channel {channel} with peer {peer}, port {port}, encrypted\n"
+                : "channel {channel} with peer {peer}, port {port}\n");
     return STATUS_DONE;
+}
+
+/* A new channel, if there is one: with a key, once the sides have agreed. */
+static int begin_channel(struct tool *tool, const struct arguments *given,
+                         struct ivshmem_channel *channel, struct ivshmem_secure *secure,
+                         enum ivshmem_secure_side side, int status)
+{
+    if (channel)
+        status = secure_start(tool, given, secure, &channel, side);
+    if (channel)
+        return take_channel(tool, channel, secure);
+    ivshmem_secure_free(secure);
+    return status;
 }
 
 static int run_listen(struct tool *tool, struct arguments *given)
 {
     struct ivshmem_channel *channel = NULL;
+    struct ivshmem_secure *secure;
     uint64_t port = 0, peer = LINK_ANY;
-    int status;
+    int status = secure_new(tool, given, &secure);
 
     argument_port(given->words[1], &port, NULL);
     link_peer(given->peer, &peer, NULL);
-    status = link_listen(tool, port);
-    if (status != STATUS_DONE)
-        return status;
-    emit(&tool->emit, emit_object("listening", port), NULL);
-    fflush(tool->emit.out);
-    status = link_accept(tool, given, peer, port, &channel);
-    return channel ? take_channel(tool, channel) : status;
+    if (status == STATUS_DONE)
+        status = link_listen(tool, port);
+    if (status == STATUS_DONE) {
+        emit(&tool->emit, emit_object("listening", port), NULL);
+        fflush(tool->emit.out);
+        status = link_accept(tool, given, peer, port, &channel);
+    }
+    return begin_channel(tool, given, channel, secure, IVSHMEM_SECURE_ACCEPTED, status);
 }
 
 static int run_connect(struct tool *tool, struct arguments *given)
 {
     uint64_t reverse = given->reverse_size == NOT_GIVEN ? REVERSE_DEFAULT : given->reverse_size;
     struct ivshmem_channel *channel = NULL;
+    struct ivshmem_secure *secure;
     uint64_t port = 0, peer = LINK_ANY;
-    int status;
+    int status = secure_new(tool, given, &secure);
 
     link_peer(given->words[1], &peer, NULL);
     argument_port(given->words[2], &port, NULL);
-    status = link_connect(tool, given, peer, port, reverse, &channel);
-    return channel ? take_channel(tool, channel) : status;
+    if (status == STATUS_DONE)
+        status = link_connect(tool, given, peer, port, reverse, &channel);
+    return begin_channel(tool, given, channel, secure, IVSHMEM_SECURE_CONNECTED, status);
 }
 
 static int close_by_number(struct tool *tool, uint64_t number)
@@ -95,7 +117,7 @@ static int run_close(struct tool *tool, struct arguments *given)
         return emit_error(&tool->emit, STATUS_USAGE,
                           "there is no channel of ours (channel close NUMBER ends any one)");
     number = link_info(tool->channel).channel;
-    tool->channel = link_close(tool, tool->channel);
+    secure_close(tool, true);
     emit(&tool->emit, emit_object("closed", number), NULL);
     return STATUS_DONE;
 }
@@ -164,6 +186,10 @@ static int check_channel(struct arguments *given, struct failure *failure)
                            given->words[1 + verb->most]);
     if (link_peer(given->peer, &peer, failure) < 0)
         return -EINVAL;
+    if (given->key_file && verb->run != run_listen && verb->run != run_connect)
+        return failure_set(failure, EINVAL, "channel %s knows no --key-file", verb->name);
+    if (given->key_file && given->reverse_size == 0)
+        return failure_set(failure, EINVAL, "--key-file needs a ring back: no --reverse 0");
     return check_words(given, verb, failure);
 }
 
@@ -197,6 +223,12 @@ static int run_channel(struct tool *tool, struct arguments *given)
         "crc", 0, NULL, "a checksum with each piece", option_set_switch, ARGUMENT(crc), 0          \
     }
 
+#define OPTION_KEY                                                                                 \
+    {                                                                                              \
+        "key-file", 0, "FILE", "encrypt, with the key in there that\nthe other side has too",      \
+            argument_set_text, ARGUMENT(key_file), 0                                               \
+    }
+
 static const struct option_spec channel_options[] = {
     OPTION_TIMEOUT("how long to wait for the other side,\nalso until it listens; 4 is the status"),
     {"peer", 'p', "PEER", "listen: who may connect [any]", argument_set_text, ARGUMENT(peer), 0},
@@ -204,6 +236,7 @@ static const struct option_spec channel_options[] = {
     {"reverse", 0, "SIZE", "connect: bytes of the ring back;\n0 for none [64K]", argument_set_size,
      ARGUMENT(reverse_size), 0},
     OPTION_CRC,
+    OPTION_KEY,
     {"serve", 0, NULL, "bench: be the other side", option_set_switch, ARGUMENT(serve), 0},
     {"port", 0, "N", "bench: the port [5201]", argument_set_port, ARGUMENT(port), 0},
     {"message", 'm', "SIZE", "bench: only messages of this size", argument_set_bytes,
@@ -221,6 +254,7 @@ static const struct option_spec send_options[] = {
     OPTION_TIMEOUT("how long to wait until somebody listens,\nand whenever nothing moves"),
     OPTION_RING,
     OPTION_CRC,
+    OPTION_KEY,
     {"message", 'm', "SIZE", "cut it into messages of this size\n[all of it is one]",
      argument_set_bytes, ARGUMENT(message), 0},
     {"count", 'n', "N", "end after so many messages", argument_set_count, ARGUMENT(times), 0},
@@ -232,6 +266,7 @@ static const struct option_spec recv_options[] = {
      0},
     {"peer", 'p', "PEER", "who may connect [any]", argument_set_text, ARGUMENT(peer), 0},
     OPTION_TIMEOUT("how long to wait for somebody, and\nwhenever nothing comes"),
+    OPTION_KEY,
     {"count", 'n', "N", "take so many messages", argument_set_count, ARGUMENT(times), 0},
     {"all", 'a', NULL, "take all up to the end of the channel,\nas --port does", option_set_switch,
      ARGUMENT(all), 0},

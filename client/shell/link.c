@@ -34,6 +34,7 @@ static const struct {
     {ETIMEDOUT, STATUS_TIMED_OUT, NULL},
     {EPIPE, STATUS_REFUSED, "the other side has closed the channel"},
     {ECANCELED, STATUS_REFUSED, "the sender has given the message up"},
+    {EKEYREJECTED, STATUS_REFUSED, NULL},
     {ECONNREFUSED, STATUS_REFUSED, NULL},
     {ECONNABORTED, STATUS_REFUSED, NULL},
     {EADDRINUSE, STATUS_REFUSED, NULL},
@@ -44,7 +45,7 @@ static const struct {
     {ENOTCONN, STATUS_NO_SERVER, "the connection to the server has gone, and the channel with it"},
 };
 
-int link_failed(struct tool *tool, const char *what, int r)
+int link_failed_as(struct tool *tool, const char *what, int r, const char *own)
 {
     int status = STATUS_USAGE;
     const char *text = NULL;
@@ -58,9 +59,16 @@ int link_failed(struct tool *tool, const char *what, int r)
             status = failures[i].status;
             text = failures[i].text;
         }
+    if (own && r != -ENOTCONN)
+        text = own;
     text = text ? text : ivshmem_error(tool->iv);
     return emit_error(&tool->emit, status, "%s%s%s", what ? what : "", what ? ": " : "",
                       *text ? text : strerror(-r));
+}
+
+int link_failed(struct tool *tool, const char *what, int r)
+{
+    return link_failed_as(tool, what, r, NULL);
 }
 
 struct ivshmem_channel_info link_info(const struct ivshmem_channel *channel)

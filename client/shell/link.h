@@ -79,4 +79,7 @@ struct ivshmem_channel_info link_info(const struct ivshmem_channel *channel);
  */
 int link_failed(struct tool *tool, const char *what, int r);
 
+/** link_failed_as() - the same with a text of its @own; NULL, or a server that is gone: as above */
+int link_failed_as(struct tool *tool, const char *what, int r, const char *own);
+
 #endif

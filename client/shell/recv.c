@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The command recv. Pieces are written right from the ring, so they are copied once on their way;
- * only small ones are gathered first, until nothing more is there.
+ * only small ones are gathered first, until nothing more is there. What is encrypted is copied once
+ * more.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,7 @@ struct sink {
     int error; /* errno of the write that failed */
     size_t have;
     uint8_t bytes[GATHERED];
+    uint8_t plain[GATHERED]; /* of what is encrypted */
 };
 
 static bool to_output(const struct arguments *given)
@@ -113,6 +115,20 @@ static int close_sink(struct sink *sink)
     return r;
 }
 
+/* A look at the next piece. */
+static int look(struct stream *stream, struct sink *sink, const void **data, size_t *size,
+                bool *more)
+{
+    ssize_t got;
+
+    if (!stream->secure)
+        return ivshmem_peek(stream->channel, data, size, more);
+    got = ivshmem_secure_recv_part(stream->secure, sink->plain, sizeof(sink->plain), more);
+    *data = sink->plain;
+    *size = got > 0 ? (size_t)got : 0;
+    return got < 0 ? (int)got : 0;
+}
+
 /* The next piece, waited for. While nothing was to be had, what was gathered went on. */
 static int next_piece(struct stream *stream, struct sink *sink, const void **data, size_t *size,
                       bool *more)
@@ -121,7 +137,7 @@ static int next_piece(struct stream *stream, struct sink *sink, const void **dat
         int r;
 
         ivshmem_channel_set_timeout(stream->channel, sink->have ? 0 : LINK_SLICE_MS);
-        r = ivshmem_peek(stream->channel, data, size, more);
+        r = look(stream, sink, data, size, more);
         if (r == -EAGAIN)
             r = flush_sink(sink);
         else if (r == -ETIMEDOUT)
@@ -147,7 +163,7 @@ static int receive_all(struct stream *stream, struct sink *sink, uint64_t messag
             return 0;
         if (r == 0)
             r = put(sink, data, size);
-        if (r == 0)
+        if (r == 0 && !stream->secure)
             r = ivshmem_release(stream->channel);
         if (r < 0)
             return r;
@@ -209,10 +225,34 @@ static void tell_port(struct tool *tool, const struct arguments *given)
     cJSON_Delete(object);
 }
 
+/* Lets somebody connect, with whom a key may have to be agreed on. */
+static int let_connect(struct stream *stream)
+{
+    const struct arguments *given = stream->given;
+    struct tool *tool = stream->tool;
+    uint64_t peer = LINK_ANY;
+    int status = secure_new(tool, given, &stream->secure);
+
+    stream->channel = NULL;
+    link_peer(given->peer, &peer, NULL);
+    if (status == STATUS_DONE)
+        status = link_listen(tool, given->port);
+    if (status == STATUS_DONE) {
+        tell_port(tool, given);
+        status = link_accept(tool, given, peer, given->port, &stream->channel);
+    }
+    if (stream->channel)
+        status =
+            secure_start(tool, given, stream->secure, &stream->channel, IVSHMEM_SECURE_ACCEPTED);
+    if (!stream->channel)
+        stream->secure = ivshmem_secure_free(stream->secure);
+    return status;
+}
+
 int recv_run(struct tool *tool, struct arguments *given)
 {
-    struct stream stream = {.tool = tool, .given = given, .channel = tool->channel};
-    uint64_t peer = LINK_ANY;
+    struct stream stream = {
+        .tool = tool, .given = given, .channel = tool->channel, .secure = tool->secure};
     struct sink *sink;
     int status = STATUS_DONE;
 
@@ -228,15 +268,8 @@ int recv_run(struct tool *tool, struct arguments *given)
         return emit_error(&tool->emit, STATUS_USAGE, "cannot open %s: %s",
                           given->count ? given->words[0] : "-", strerror(errno));
     }
-    link_peer(given->peer, &peer, NULL);
-    if (stream.own) {
-        stream.channel = NULL;
-        status = link_listen(tool, given->port);
-        if (status == STATUS_DONE) {
-            tell_port(tool, given);
-            status = link_accept(tool, given, peer, given->port, &stream.channel);
-        }
-    }
+    if (stream.own)
+        status = let_connect(&stream);
     if (stream.channel)
         status = receive(&stream, sink);
     else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The command send. The bytes are read right into the ring, so they are copied once on their way.
+ * The command send. The bytes are read right into the ring, so they are copied once on their way,
+ * unless they are to be encrypted.
  *
  * What was sent is one message, or messages of one size. Its end is the end of the channel that was
  * made for it.
@@ -28,6 +29,7 @@ struct input {
     bool regular;
     uint64_t left; /* in a regular file */
     bool read_failed;
+    uint8_t plain[PIECE_MAX]; /* for what is to be encrypted */
 };
 
 int send_check(struct arguments *given, struct failure *failure)
@@ -105,15 +107,32 @@ static int reserve(struct stream *stream, size_t *size, void **room)
     }
 }
 
+/* Sends what was read into the room, or encrypts it. */
+static int commit(struct stream *stream, const void *room, size_t size, bool more)
+{
+    if (!stream->secure)
+        return ivshmem_commit(stream->channel, size, more);
+    for (;;) {
+        int r = ivshmem_secure_send_part(stream->secure, room, size, more);
+
+        if (r == -ETIMEDOUT)
+            r = stream_again(stream);
+        else
+            return r;
+        if (r < 0)
+            return r;
+    }
+}
+
 /* Reads one piece of a message with @left bytes to go, and sends it. Return: bytes, 0 at the end of
  * the input. */
 static ssize_t send_piece(struct stream *stream, struct input *input, uint64_t left)
 {
     size_t size = left < PIECE_MAX ? (size_t)left : PIECE_MAX;
-    void *room;
+    void *room = input->plain;
     ssize_t got;
     bool more;
-    int r = reserve(stream, &size, &room);
+    int r = stream->secure ? 0 : reserve(stream, &size, &room);
 
     if (r < 0)
         return r;
@@ -129,23 +148,36 @@ static ssize_t send_piece(struct stream *stream, struct input *input, uint64_t l
         return 0;
     input->left -= input->regular ? (uint64_t)got : 0;
     more = (uint64_t)got < left && !(input->regular && input->left == 0);
-    r = ivshmem_commit(stream->channel, (size_t)got, more);
+    r = commit(stream, room, (size_t)got, more);
     if (r < 0)
         return r;
     stream_moved(stream, (size_t)got, more);
     return got;
 }
 
-/* The end of the input is the end of a message; nothing at all is a message too. */
+/* The end of a message that is within, or has no bytes. */
+static ssize_t finish_message(struct stream *stream)
+{
+    return stream->secure ? ivshmem_secure_send_part(stream->secure, "", 0, false)
+                          : ivshmem_send_part(stream->channel, "", 0, false);
+}
+
+/* The end of the input is the end of a message; nothing at all is a message too. Who receives
+ * encrypted messages wants to hear that there are no more. */
 static int finish(struct stream *stream)
 {
-    while (stream->within || stream->messages == 0) {
-        ssize_t r = ivshmem_send_part(stream->channel, "", 0, false);
+    bool ended = !stream->secure || !stream->own;
+
+    while (stream->within || stream->messages == 0 || !ended) {
+        bool message = stream->within || stream->messages == 0;
+        ssize_t r = message ? finish_message(stream) : ivshmem_secure_end(stream->secure);
 
         if (r == -ETIMEDOUT)
             r = stream_again(stream);
-        else if (r == 0)
+        else if (r == 0 && message)
             stream_moved(stream, 0, false);
+        else if (r == 0)
+            ended = true;
         if (r < 0)
             return (int)r;
     }
@@ -180,6 +212,11 @@ static void abandon(struct stream *stream)
 {
     void *room;
 
+    if (stream->secure) { /* the end is missing, which says all */
+        if (!stream->own)
+            secure_close(stream->tool, false);
+        return;
+    }
     ivshmem_channel_set_timeout(stream->channel, 0);
     if (!stream->own)
         ivshmem_send_abort(stream->channel);
@@ -212,12 +249,33 @@ static int send_through(struct stream *stream, struct input *input)
     return status;
 }
 
+/* Connects, and agrees on a key if there is one. */
+static int connect_for(struct stream *stream)
+{
+    const struct arguments *given = stream->given;
+    struct tool *tool = stream->tool;
+    uint64_t peer = LINK_ANY;
+    int status = secure_new(tool, given, &stream->secure);
+
+    stream->channel = NULL;
+    link_peer(given->peer, &peer, NULL);
+    if (status == STATUS_DONE)
+        status = link_connect(tool, given, peer, given->port, stream->secure ? SECURE_REVERSE : 0,
+                              &stream->channel);
+    if (stream->channel)
+        status =
+            secure_start(tool, given, stream->secure, &stream->channel, IVSHMEM_SECURE_CONNECTED);
+    if (!stream->channel)
+        stream->secure = ivshmem_secure_free(stream->secure);
+    return status;
+}
+
 int send_run(struct tool *tool, struct arguments *given)
 {
-    struct stream stream = {.tool = tool, .given = given, .channel = tool->channel};
+    struct stream stream = {
+        .tool = tool, .given = given, .channel = tool->channel, .secure = tool->secure};
     struct failure failure;
     struct input input;
-    uint64_t peer = LINK_ANY;
     int status = STATUS_DONE;
 
     stream.own = given->port != NOT_GIVEN;
@@ -229,11 +287,8 @@ int send_run(struct tool *tool, struct arguments *given)
                           "send -: standard input has the commands; name a file");
     if (open_input(&input, given->words[0], &failure) < 0)
         return emit_error(&tool->emit, STATUS_USAGE, "%s", failure.text);
-    link_peer(given->peer, &peer, NULL);
-    if (stream.own) {
-        stream.channel = NULL;
-        status = link_connect(tool, given, peer, given->port, 0, &stream.channel);
-    }
+    if (stream.own)
+        status = connect_for(&stream);
     if (stream.channel)
         status = send_through(&stream, &input);
     close_input(&input);

@@ -15,6 +15,9 @@ int stream_check(const struct arguments *given, struct failure *failure)
 
     if (given->peer && given->port == NOT_GIVEN)
         return failure_set(failure, EINVAL, "--peer %s: which port? --port N", given->peer);
+    if (given->key_file && given->port == NOT_GIVEN)
+        return failure_set(failure, EINVAL,
+                           "--key-file goes with --port, or with channel connect and listen");
     return link_peer(given->peer, &peer, failure);
 }
 
@@ -47,8 +50,10 @@ int stream_again(struct stream *stream)
 void stream_close(struct stream *stream)
 {
     progress_end(&stream->progress);
-    if (stream->own)
+    if (stream->own) {
+        stream->secure = ivshmem_secure_free(stream->secure);
         stream->channel = link_close(stream->tool, stream->channel);
+    }
 }
 
 int stream_failed(struct stream *stream, int r, const char *rest)
@@ -62,7 +67,8 @@ int stream_failed(struct stream *stream, int r, const char *rest)
     if (r == -ETIMEDOUT)
         return emit_error(&stream->tool->emit, STATUS_TIMED_OUT, "%s: the other side does nothing",
                           what);
-    return link_failed(stream->tool, what, r);
+    return link_failed_as(stream->tool, what, r,
+                          stream->secure ? ivshmem_secure_error(stream->secure) : NULL);
 }
 
 void stream_told(struct stream *stream, const char *verb, const struct ivshmem_channel_info *info,

@@ -5,14 +5,15 @@
 #ifndef IVSHMEM_STREAM_H
 #define IVSHMEM_STREAM_H
 
-#include "client/shell/link.h"
 #include "client/shell/progress.h"
+#include "client/shell/secure.h"
 
 /**
  * struct stream - bytes on their way through a channel
  * @tool:     the tool
  * @given:    the command
  * @channel:  goes through it
+ * @secure:   encrypts it; NULL: it is not
  * @own:      the channel was made for this command, and ends with it
  * @within:   the last message goes on
  * @bytes:    so far
@@ -24,13 +25,14 @@ struct stream {
     struct tool *tool;
     const struct arguments *given;
     struct ivshmem_channel *channel;
+    struct ivshmem_secure *secure;
     bool own, within;
     uint64_t bytes, messages;
     int64_t moved;
     struct progress progress;
 };
 
-/** stream_check() - whether --peer and --port of send and recv make sense; 0 or -EINVAL */
+/** stream_check() - whether --peer, --port and --key-file make sense; 0 or -EINVAL */
 int stream_check(const struct arguments *given, struct failure *failure);
 
 /**

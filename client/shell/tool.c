@@ -14,6 +14,7 @@
 
 #include "client/shell/commands.h"
 #include "client/shell/interrupt.h"
+#include "client/shell/secure.h"
 #include "common/cleanup.h"
 
 enum {
@@ -117,7 +118,7 @@ int tool_init(struct tool *tool, const struct settings *settings, const struct o
 
 void tool_deinit(struct tool *tool)
 {
-    tool->channel = ivshmem_close(tool->channel);
+    secure_close(tool, true);
     tool->iv = ivshmem_free(tool->iv);
     tool->control = control_free(tool->control);
 }

@@ -31,6 +31,8 @@ enum happening {
     HAPPENED_DISCONNECTED,
 };
 
+struct ivshmem_secure;
+
 /**
  * struct event - something that happened
  * @what:   enum happening
@@ -56,6 +58,7 @@ typedef void tool_listener_fn(struct tool *tool, const struct event *event);
  * @listener: is told what happens; NULL for nobody. A command may put itself there while it runs
  * @context:  the listener's
  * @channel:  what send and recv use in a shell; NULL for none
+ * @secure:   encrypts it; NULL: it is not
  * @channel_vector: the vector of ours that rings for channels, and for nothing else; -1: none yet
  * @latched:  our vectors that were rung and not waited for
  * @woken:    set by a listener that has seen enough: ends tool_pause()
@@ -71,6 +74,7 @@ struct tool {
     tool_listener_fn *listener;
     void *context;
     struct ivshmem_channel *channel;
+    struct ivshmem_secure *secure;
     int channel_vector;
     bool latched[WIRE_VECTORS_MAX];
     bool woken, verbose, done;

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See secure.h. Like all calls on channels these wait in slices.
+ */
+#include "client/shell/secure.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "client/shell/interrupt.h"
+
+enum { PATIENCE_MS = 30000 }; /* without --timeout: who does not encrypt may say nothing */
+
+int secure_new(struct tool *tool, const struct arguments *given, struct ivshmem_secure **secure)
+{
+    struct ivshmem_secure *made = NULL;
+    int status = STATUS_DONE, r;
+
+    *secure = NULL;
+    if (!given->key_file)
+        return status;
+    r = ivshmem_secure_new(&made);
+    if (r == -ENOTSUP)
+        return emit_error(&tool->emit, STATUS_USAGE,
+                          "--key-file: not in this build, which was made without GnuTLS");
+    if (r < 0)
+        return emit_error(&tool->emit, STATUS_USAGE, "%s", strerror(-r));
+    r = ivshmem_secure_read_key(made, given->key_file);
+    if (r < 0) {
+        status = emit_error(&tool->emit, STATUS_USAGE, "%s", ivshmem_secure_error(made));
+        made = ivshmem_secure_free(made);
+    }
+    *secure = made;
+    return status;
+}
+
+/* Return: as ivshmem_secure_start(), after the whole time-out, or -EINTR. */
+static int agree(const struct arguments *given, struct ivshmem_secure *secure,
+                 struct ivshmem_channel *channel, enum ivshmem_secure_side side)
+{
+    int64_t deadline = tool_deadline(given->timeout >= 0 ? given->timeout : PATIENCE_MS);
+
+    for (;;) {
+        int r = ivshmem_secure_start(secure, channel, side);
+
+        if (r != -ETIMEDOUT || tool_left(deadline) == 0)
+            return r;
+        if (interrupt_seen())
+            return -EINTR;
+    }
+}
+
+int secure_start(struct tool *tool, const struct arguments *given, struct ivshmem_secure *secure,
+                 struct ivshmem_channel **channel, enum ivshmem_secure_side side)
+{
+    int r = secure ? agree(given, secure, *channel, side) : 0;
+
+    if (r == 0)
+        return STATUS_DONE;
+    *channel = link_close(tool, *channel);
+    return link_failed_as(tool, "encryption", r,
+                          r == -ETIMEDOUT ? "the other side says nothing: has it a key?"
+                                          : ivshmem_secure_error(secure));
+}
+
+void secure_close(struct tool *tool, bool whole)
+{
+    if (tool->secure && whole)
+        ivshmem_secure_end(tool->secure);
+    tool->secure = ivshmem_secure_free(tool->secure);
+    tool->channel = link_close(tool, tool->channel);
+}
