@@ -22,9 +22,9 @@
  *     ivshmem_close(channel);
  *
  * The rules are those of ivshmem.h. The time-out of the channel is how long a call waits whenever
- * nothing moves. A call that returns -EAGAIN or -ETIMEDOUT is made again with the same arguments,
- * and goes on where it was; after another error of these calls nothing works any more but
- * ivshmem_secure_free(), and -EMSGSIZE is none.
+ * nothing moves. A call that returns -EAGAIN, -ETIMEDOUT or -EBUSY is made again with the same
+ * arguments, and goes on where it was. After what has ended the channel, the other errors but
+ * -EINVAL and -EMSGSIZE, every call returns that again.
  */
 #ifndef IVSHMEM_SECURE_H
 #define IVSHMEM_SECURE_H
