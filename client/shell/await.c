@@ -68,9 +68,12 @@ int bells_await_outside(struct tool *tool, const struct arguments *given)
 {
     const char *word = given->ring ? given->ring : given->words[0];
     int64_t end = tool_deadline(given->wait_peer);
-    uint64_t peer = strtoull(word, NULL, 10);
+    uint64_t peer;
 
-    if (given->wait_peer < 0 || peer > WIRE_ID_MAX || !find_control(tool))
+    if (given->wait_peer < 0) /* and perhaps there is no word */
+        return STATUS_DONE;
+    peer = strtoull(word, NULL, 10);
+    if (peer > WIRE_ID_MAX || !find_control(tool))
         return STATUS_DONE;
     for (;;) {
         cJSON *result = NULL;
