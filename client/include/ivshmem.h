@@ -677,6 +677,10 @@ IVSHMEM_API int ivshmem_channel_get_info(const struct ivshmem_channel *channel,
  * With a time-out of 0 a message of more than what fits now is not begun. If a message was begun
  * with ivshmem_send_part(), this is the rest of it.
  *
+ * A message that fits what is known to be free is put there, and nothing else is looked at: that
+ * the channel has ended is told at the latest when a quarter of the ring was sent since, and what
+ * was sent meanwhile is lost. ivshmem_dispatch() looks: afterwards the next call tells.
+ *
  * Return: 0, -EAGAIN when the time-out is 0 and there is no room, -EMSGSIZE when the time-out is 0
  * and it could never fit at once, -ETIMEDOUT (the receiver never sees the part that was sent), or
  * what ended the channel.

@@ -503,6 +503,19 @@ static void closed_by_the_receiver(void **state)
     assert_int_equal(-EPIPE, r);
 }
 
+/* The short way of sending looks at the ring alone; a dispatch looks at the channel. */
+static void end_is_seen_by_a_dispatch(void **state)
+{
+    (void)state;
+    link_up(65536, 0, 0);
+    assert_int_equal(0, ivshmem_send(a, "in time", 7));
+    b = ivshmem_close(b);
+    assert_int_equal(0, ivshmem_send(a, "late", 4));
+    heard[0] = '\0';
+    hear_until(left, name_a);
+    assert_int_equal(-EPIPE, ivshmem_send(a, "too late", 8));
+}
+
 static void peer_died(void **state)
 {
     char buffer[64];
@@ -849,6 +862,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_direction, set_up, tear_down),
         cmocka_unit_test_setup_teardown(closed_by_the_sender, set_up, tear_down),
         cmocka_unit_test_setup_teardown(closed_by_the_receiver, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(end_is_seen_by_a_dispatch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(peer_died, set_up, tear_down),
         cmocka_unit_test_setup_teardown(server_died, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refused, set_up, tear_down),
