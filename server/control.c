@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/cleanup.h"
 #include "server/control_methods.h"
@@ -153,7 +152,6 @@ int control_new(const struct control_setup *setup, struct control **out, struct 
 {
     struct failure cause = {.text = ""};
     struct control *control;
-    struct timespec now;
     int r;
 
     *out = NULL;
@@ -162,9 +160,7 @@ int control_new(const struct control_setup *setup, struct control **out, struct 
     control = calloc(1, sizeof(*control));
     if (!control)
         return failure_set(failure, ENOMEM, "out of memory");
-    clock_gettime(CLOCK_MONOTONIC, &now);
     control->setup = *setup;
-    control->started = now.tv_sec;
     control->folder = getcwd(NULL, 0); /* a daemon leaves it later */
     control->handler = (struct session_handler){on_call, on_end, control};
     control->watcher = (struct watcher){.incident = on_incident, .argument = control};

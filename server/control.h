@@ -59,7 +59,6 @@ struct control_setup {
  * @setup:      what it shows and steers
  * @path:       where it is
  * @folder:     what relative paths of the configuration are relative to
- * @started:    when the daemon started, in seconds of CLOCK_MONOTONIC
  * @handler:    what sessions call
  * @listener:   where clients connect
  * @ringer:     rings doorbells
@@ -73,7 +72,6 @@ struct control_setup {
 struct control {
     struct control_setup setup;
     char *path, *folder;
-    int64_t started;
     struct session_handler handler;
     struct listener *listener;
     struct ringer *ringer;

@@ -158,7 +158,8 @@ static void status(struct control *control, struct session *session, const cJSON
     clock_gettime(CLOCK_MONOTONIC, &now);
     control_add_name(reply, "version", PACKAGE_VERSION);
     varlink_add_integer(reply, "pid", (uint64_t)getpid());
-    varlink_add_integer(reply, "uptime", (uint64_t)(now.tv_sec - control->started));
+    varlink_add_integer(reply, "uptime",
+                        (uint64_t)(now.tv_sec - setup->hub->state->file->head.started));
     add_path(reply, "socket", control, setup->config->socket, "");
     add_path(reply, "control_socket", control, control->path, "");
     add_region(reply, setup);

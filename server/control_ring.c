@@ -90,7 +90,7 @@ static void report(struct ringer_job *job, unsigned rung, int error)
 
     ringing->rung += rung;
     if (rung)
-        witness_count(witness, &witness->counters.rings, rung);
+        witness_count(witness, &witness->counters->rings, rung);
     if (error == 0)
         return;
     if (error != -EAGAIN) {

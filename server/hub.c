@@ -98,7 +98,7 @@ int hub_new(const struct hub_setup *setup, struct hub **out, struct failure *fai
     hub->seats.order = &hub->state->file->head.last_order;
     hub->reserved_ids = RESERVE_STEP - 1;
     hub->fd_limit = descriptor_limit(!hub->store);
-    witness_init(&hub->witness);
+    witness_init(&hub->witness, &hub->state->file->head.counters);
     if (hub->store && hub->fd_limit > STORE_MAX)
         hub->fd_limit = STORE_MAX;
     TAILQ_INIT(&hub->arriving);

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -26,7 +25,6 @@
  * @name:      its name there
  * @draft:     name of the file that will replace it
  * @written:   device and inode of the file that we wrote; st_ino 0 while there is none
- * @started:   when the daemon started, in seconds since 1970
  * @due:       event: time to write
  * @watcher:   our ear at the hub's witness
  * @trouble:   limits the log lines
@@ -37,7 +35,6 @@ struct metrics {
     int directory;
     char *name, *draft;
     struct stat written;
-    int64_t started;
     struct event *due;
     struct watcher watcher;
     struct log_limit trouble;
@@ -112,7 +109,7 @@ static void print_channels(const struct metrics_setup *setup, FILE *out)
     print_gauge(setup, out, "channel_bytes_free", "Memory that no channel has.", totals.free_bytes);
 }
 
-void metrics_print(const struct metrics_setup *setup, int64_t started, FILE *out)
+void metrics_print(const struct metrics_setup *setup, FILE *out)
 {
     const struct hub *hub = setup->hub;
 
@@ -124,7 +121,7 @@ void metrics_print(const struct metrics_setup *setup, int64_t started, FILE *out
     print_label(out, "version", PACKAGE_VERSION);
     fputs("} 1\n", out);
     print_gauge(setup, out, "start_time_seconds", "When the server started, since 1970.",
-                (uint64_t)started);
+                (uint64_t)hub->state->file->head.started_at);
     print_gauge(setup, out, "memory_bytes", "Size of the shared memory.", setup->region->size);
     print_gauge(setup, out, "vectors", "Interrupt vectors of each peer.", hub->n_vectors);
     print_gauge(setup, out, "peers", "Peers that are connected.", hub->n_peers);
@@ -155,7 +152,7 @@ static int write_file(struct metrics *metrics)
         return -error;
     }
     error = fchmod(fd, 0644) < 0 || fstat(fd, &status) < 0 ? errno : 0; /* whatever the umask */
-    metrics_print(&metrics->setup, metrics->started, file);
+    metrics_print(&metrics->setup, file);
     if (fflush(file) != 0 && !error)
         error = errno;
     if (fclose(file) != 0 && !error)
@@ -227,7 +224,6 @@ int metrics_new(const struct metrics_setup *setup, struct metrics **out, struct 
         return failure_set(failure, ENOMEM, "out of memory");
     metrics->setup = *setup;
     metrics->directory = -1;
-    metrics->started = time(NULL);
     metrics->watcher = (struct watcher){.changed = on_changed, .argument = metrics};
     metrics->path = strdup(setup->config->metrics_file);
     metrics->due = evtimer_new(setup->base, on_due, metrics);

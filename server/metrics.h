@@ -55,7 +55,7 @@ int metrics_new(const struct metrics_setup *setup, struct metrics **out, struct 
 /** metrics_free() - remove the file if it is ours. Takes NULL, returns NULL. */
 struct metrics *metrics_free(struct metrics *metrics);
 
-/** metrics_print() - the content of the file; started: seconds since 1970 */
-void metrics_print(const struct metrics_setup *setup, int64_t started, FILE *out);
+/** metrics_print() - the content of the file */
+void metrics_print(const struct metrics_setup *setup, FILE *out);
 
 #endif

@@ -150,7 +150,7 @@ int peer_send(struct peer *peer, struct batch *batch)
     sent = batch_send(batch, peer->sock);
     if (sent > 0) {
         announce_sent(&peer->announce, &peer->hub->seats, (unsigned)sent);
-        witness_count(witness, &witness->counters.announcements, (unsigned)sent);
+        witness_count(witness, &witness->counters->announcements, (unsigned)sent);
     }
     batch_recorded(batch);
     if (sent == -EAGAIN)

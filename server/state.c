@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -39,6 +40,16 @@ static int make_file(void)
     return steal_fd(&fd);
 }
 
+/* From now on it is counted what happens. */
+static void start_counting(struct state_head *head)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    head->started = now.tv_sec;
+    head->started_at = time(NULL);
+}
+
 int state_new(struct state *state, unsigned n_vectors, uint64_t memory_size,
               struct failure *failure)
 {
@@ -53,6 +64,7 @@ int state_new(struct state *state, unsigned n_vectors, uint64_t memory_size,
         .n_vectors = n_vectors,
         .memory_size = memory_size,
     };
+    start_counting(&state->file->head);
     state->fd = steal_fd(&fd);
     batch_init(&state->file->batch);
     return 0;
@@ -110,6 +122,8 @@ int state_open(struct state *state, int fd, struct failure *failure)
         return r;
     }
     state->file->head.attempts = head.attempts + 1;
+    if (!head.started_at)
+        start_counting(&state->file->head);
     state->fd = fd;
     return 0;
 }

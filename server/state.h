@@ -23,6 +23,7 @@
 #include "common/wire.h"
 #include "server/batch.h"
 #include "server/channel_state.h"
+#include "server/witness.h"
 
 #define STATE_MAGIC UINT64_C(0x6574617473766976) /* "vivstate" */
 
@@ -95,6 +96,9 @@ static_assert(sizeof(struct state_peer) == STATE_PEER_SIZE, "layout of the state
  * @attempts:    restores that were begun and not finished
  * @last_order:  the highest place in joining order that was given out
  * @last_serial: the last number that a peer's socket was given in the descriptor store
+ * @started:     when the state was made, in seconds of CLOCK_MONOTONIC
+ * @started_at:  the same in seconds since the epoch; 0 by a program that did not count here yet
+ * @counters:    what has happened since
  */
 struct state_head {
     uint64_t magic;
@@ -105,7 +109,12 @@ struct state_head {
     uint32_t reserved;
     uint64_t last_order;
     uint32_t last_serial;
+    uint32_t reserved2;
+    int64_t started;
+    int64_t started_at;
+    struct counters counters;
 };
+static_assert(sizeof(struct state_head) <= STATE_PAGE, "layout of the state");
 
 /**
  * struct state_config - the configuration file as it was when it was last good

@@ -25,9 +25,9 @@ const struct counter_spec witness_counters[] = {
     {NULL, NULL, 0},
 };
 
-void witness_init(struct witness *witness)
+void witness_init(struct witness *witness, struct counters *counters)
 {
-    *witness = (struct witness){.counters = {.joins = 0}};
+    *witness = (struct witness){.counters = counters};
     TAILQ_INIT(&witness->watchers);
 }
 
@@ -54,15 +54,15 @@ void witness_count(struct witness *witness, uint64_t *counter, uint64_t times)
 void witness_tell(struct witness *witness, const struct incident *incident)
 {
     uint64_t *const counters[] = {
-        [INCIDENT_JOINED] = &witness->counters.joins,
-        [INCIDENT_LEFT] = &witness->counters.leaves,
-        [INCIDENT_REFUSED] = &witness->counters.refusals,
-        [INCIDENT_REPAIRED] = &witness->counters.repairs,
-        [INCIDENT_CHANNEL_OPENED] = &witness->counters.channels_opened,
-        [INCIDENT_CHANNEL_REFUSED] = &witness->counters.channels_refused,
-        [INCIDENT_CHANNEL_CLOSED] = &witness->counters.channels_closed,
-        [INCIDENT_CHANNEL_RESIZED] = &witness->counters.channels_resized,
-        [INCIDENT_SECTION_REPAIRED] = &witness->counters.section_repairs,
+        [INCIDENT_JOINED] = &witness->counters->joins,
+        [INCIDENT_LEFT] = &witness->counters->leaves,
+        [INCIDENT_REFUSED] = &witness->counters->refusals,
+        [INCIDENT_REPAIRED] = &witness->counters->repairs,
+        [INCIDENT_CHANNEL_OPENED] = &witness->counters->channels_opened,
+        [INCIDENT_CHANNEL_REFUSED] = &witness->counters->channels_refused,
+        [INCIDENT_CHANNEL_CLOSED] = &witness->counters->channels_closed,
+        [INCIDENT_CHANNEL_RESIZED] = &witness->counters->channels_resized,
+        [INCIDENT_SECTION_REPAIRED] = &witness->counters->section_repairs,
     };
     const struct watcher *watcher;
 

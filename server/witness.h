@@ -52,7 +52,8 @@ struct incident {
 /**
  * struct counters - how often something happened since the start
  *
- * What each of them counts is said in witness_counters[].
+ * What each of them counts is said in witness_counters[]. They are part of the state (state.h): new
+ * ones come last.
  */
 struct counters {
     uint64_t joins, leaves, refusals, repairs, announcements, rings;
@@ -92,16 +93,16 @@ TAILQ_HEAD(watcher_list, watcher);
 
 /**
  * struct witness - see above
- * @counters: what was counted
+ * @counters: what was counted; not owned
  * @watchers: who watches
  */
 struct witness {
-    struct counters counters;
+    struct counters *counters;
     struct watcher_list watchers;
 };
 
-/** witness_init() - nothing has happened, and nobody watches */
-void witness_init(struct witness *witness);
+/** witness_init() - go on counting, in counters that live longer; nobody watches */
+void witness_init(struct witness *witness, struct counters *counters);
 
 /** witness_watch() - somebody begins to watch; not owned, must stay until witness_unwatch() */
 void witness_watch(struct witness *witness, struct watcher *watcher);
@@ -124,7 +125,7 @@ void witness_count(struct witness *witness, uint64_t *counter, uint64_t times);
 static inline uint64_t witness_counter(const struct witness *witness,
                                        const struct counter_spec *spec)
 {
-    return *(const uint64_t *)(const void *)((const char *)&witness->counters + spec->offset);
+    return *(const uint64_t *)(const void *)((const char *)witness->counters + spec->offset);
 }
 
 #endif

@@ -17,6 +17,7 @@ from unittest import mock
 
 import manager
 import support
+import varlink
 from support import wait_for
 
 REAL_SERVER = support.SERVER
@@ -116,6 +117,32 @@ class Success(Program):
         for peer in peers + [sleeper]:
             self.assertTrue(peer.update())
         self.assertEqual(3, server.stderr.count("carrying on with"))
+        server.stop()
+
+    def test_counters_go_on(self):
+        """And the uptime with them: whoever draws them sees one service."""
+        def status():
+            with varlink.Control(server.socket + ".ctl") as control:
+                return control.status()
+
+        def started():
+            with open(self.path("numbers"), encoding="utf-8") as f:
+                return re.search(r"^ivshmem_start_time_seconds\{.*\} (\d+)$", f.read(), re.M).group(1)
+
+        server = self.server("--metrics-file", self.path("numbers"))
+        peers = self.crowd(server, 2)
+        self.peer(server).close()
+        for peer in peers:
+            peer.wait_leave(2)
+        wait_for(lambda: status()["uptime"] > 0)
+        counters, start = status()["counters"], started()
+        self.assertEqual((3, 1), (counters["joins"], counters["leaves"]))
+        self.reexec(server)
+        self.assertEqual(counters, status()["counters"])
+        self.assertGreater(status()["uptime"], 0)
+        self.assertEqual(start, started())
+        self.peer(server)
+        self.assertEqual(4, status()["counters"]["joins"])
         server.stop()
 
     def test_daemon_with_relative_paths(self):

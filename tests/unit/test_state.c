@@ -44,13 +44,33 @@ static void test_new_state(void **unused)
     assert_int_equal(0, batch_progress(&state.file->batch));
     state.file->seats[WIRE_ID_MAX].phase = SEAT_OCCUPIED;
     state.file->head.last_order = 7;
+    state.file->head.counters.section_repairs = 5;
+    state.file->head.started = 1;
     assert_int_equal(0, reopen(&state, &again, &failure));
     state_deinit(&state);
     assert_true(state_has_peers(&again));
     assert_int_equal(7, again.file->head.last_order);
+    assert_int_equal(5, again.file->head.counters.section_repairs);
+    assert_int_equal(1, again.file->head.started);
     state_deinit(&again);
     assert_int_equal(-1, again.fd);
     assert_null(again.file);
+}
+
+/* Programs of before left 0 where the counters are now. */
+static void test_counts_from_now_on(void **unused)
+{
+    struct failure failure = {.text = ""};
+    struct state state = make(), again;
+    int64_t began = state.file->head.started_at;
+
+    (void)unused;
+    assert_int_not_equal(0, began);
+    state.file->head.started = state.file->head.started_at = 0;
+    assert_int_equal(0, reopen(&state, &again, &failure));
+    assert_true(again.file->head.started_at >= began && again.file->head.started > 0);
+    state_deinit(&state);
+    state_deinit(&again);
 }
 
 static void test_vacant_seats_are_no_peers(void **unused)
@@ -211,6 +231,8 @@ int main(void)
     int before = count_descriptors(), *argument = &before;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate_setup_teardown(test_new_state, NULL, check_descriptors, argument),
+        cmocka_unit_test_prestate_setup_teardown(test_counts_from_now_on, NULL, check_descriptors,
+                                                 argument),
         cmocka_unit_test_prestate_setup_teardown(test_vacant_seats_are_no_peers, NULL,
                                                  check_descriptors, argument),
         cmocka_unit_test_prestate_setup_teardown(test_channels, NULL, check_descriptors, argument),
