@@ -4,6 +4,9 @@
  *
  * The process forks before it makes anything. The child sets everything up with its errors still
  * on the shell's stderr; the parent waits and returns only when clients can connect, or failed.
+ *
+ * The pid file is replaced as a whole, and removed at the end. What is there and is no file, like
+ * /dev/null, is only written to.
  */
 #ifndef IVSHMEM_LAUNCH_H
 #define IVSHMEM_LAUNCH_H
@@ -33,10 +36,10 @@ int launch_streams(void);
  * launch_fork() - leave the shell
  * @launch:  filled in
  * @status:  in the parent: exit status for the shell
- * @failure: says what went wrong
+ * @failure: says what went wrong; what the child could say it has printed itself
  *
  * Return: 1 in the parent, which only has to exit with @status; 0 in the child; a negative errno
- * when there is no child.
+ * when there is no child, or a signal has ended it.
  */
 int launch_fork(struct launch *launch, int *status, struct failure *failure);
 

@@ -2,9 +2,11 @@
  *
  * ivshmem-server: options, set-up, run, tear-down.
  */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -90,6 +92,15 @@ static int parse(struct config *config, int argc, char **argv, struct failure *f
     return r;
 }
 
+/* Whether all that was printed has arrived. */
+static int end_output(void)
+{
+    if (fflush(stdout) == 0)
+        return EXIT_SUCCESS;
+    fprintf(stderr, "ivshmem-server: cannot write to standard output: %s\n", strerror(errno));
+    return EXIT_FAILURE;
+}
+
 /* Help, version and --check-config: nothing is served. */
 static int inform(const struct config *config)
 {
@@ -99,7 +110,7 @@ static int inform(const struct config *config)
         puts("ivshmem-server " PACKAGE_VERSION);
     else
         config_print(config, stdout);
-    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return end_output();
 }
 
 int main(int argc, char **argv)

@@ -123,6 +123,7 @@ static int watch_signals(struct server *server, struct failure *failure)
         {SIGTERM, on_end}, {SIGINT, on_end}, {SIGHUP, on_reload}, {SIGUSR2, on_reexec}};
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond ulimit -f is an error like others */
     event_set_log_callback(on_libevent_log);
     server->base = event_base_new();
     if (!server->base)

@@ -4,8 +4,10 @@
 
 import os
 import random
+import resource
 import shutil
 import signal
+import stat
 import subprocess
 import time
 
@@ -101,6 +103,59 @@ class Daemon(support.Test):
             f.write("1\n")  # another one's by now
         server.stop()
         self.assertTrue(os.path.exists(server.pid_file))
+
+    def daemon_with(self, pid_file):
+        """Starts one with this pid file, which need not tell the PID; it is in the lock file."""
+        name = "ivshmem-test-%d-special" % os.getpid()
+        for trace in (self.path("s"), "/dev/shm/" + name, "/dev/shm/.%s.lock" % name):
+            support.janitor.tell("remove", trace)
+            self.addCleanup(support.remove, trace)
+        result = support.run(support.SERVER, "-S", self.path("s"), "-M", name, "-p", pid_file)
+        self.assertEqual((0, ""), (result.returncode, result.stderr))
+        with open(self.path("s.lock")) as f:
+            return int(f.read())
+
+    def end(self, pid):
+        os.kill(pid, signal.SIGTERM)
+        support.wait_for(lambda: support.reap(pid) == 0, what="exit 0")
+
+    def test_pid_file_that_is_no_file(self):
+        """/dev/null, a pipe, a link: they are written to, and nothing takes their place."""
+        os.symlink("/dev/null", self.path("null"))
+        self.end(self.daemon_with(self.path("null")))
+        self.assertEqual("/dev/null", os.readlink(self.path("null")))
+        self.assertTrue(stat.S_ISCHR(os.stat("/dev/null").st_mode))
+
+        os.mkfifo(self.path("pipe"))
+        reader = os.open(self.path("pipe"), os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        pid = self.daemon_with(self.path("pipe"))
+        self.assertEqual(b"%d\n" % pid, os.read(reader, 100))
+        self.end(pid)
+        self.assertTrue(stat.S_ISFIFO(os.stat(self.path("pipe")).st_mode))
+
+        os.symlink("target", self.path("link"))
+        pid = self.daemon_with(self.path("link"))
+        with open(self.path("target")) as f:
+            self.assertEqual("%d\n" % pid, f.read())
+        self.end(pid)
+        self.assertEqual("target", os.readlink(self.path("link")))
+
+    def test_pid_file_that_cannot_be(self):
+        os.mkfifo(self.path("pipe"))  # nobody reads: it does not wait for somebody
+        for path in (self.path("pipe"), self.folder, self.path("no/such")):
+            self.refused("-p", path, mentions=[path, "--pid-file"])
+        self.assertEqual(["pipe"], os.listdir(self.folder))
+
+    def test_limit_of_file_sizes(self):
+        """ulimit -f: an error like others, also where it is met at start."""
+        def preexec():
+            support.die_with_parent()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        for limit in (100, 65536):
+            for foreground in (["-F"], []):
+                self.assertRegex(self.refused("-l", "1M", *foreground, preexec=preexec),
+                                 "(?i)file too large")
 
     def test_started_without_standard_streams(self):
         """As some init scripts do: no log line may end up in a socket or in the memory."""

@@ -4,6 +4,7 @@
 
 import os
 import stat
+import subprocess
 
 import support
 
@@ -30,6 +31,14 @@ class Usage(support.Test):
         result = support.run(support.SERVER, "--version")
         self.assertEqual((0, ""), (result.returncode, result.stderr))
         self.assertRegex(result.stdout, r"ivshmem-server.*\d")
+
+    def test_output_that_goes_nowhere(self):
+        for option in ("--help", "--version", "--check-config"):
+            with open("/dev/full", "w") as full:
+                result = subprocess.run([support.SERVER, option], stdout=full, encoding="utf-8",
+                                        stderr=subprocess.PIPE, timeout=support.DEADLINE)
+            self.assertEqual(1, result.returncode)
+            self.assertIn("cannot write to standard output: No space", result.stderr)
 
     def test_long_options_in_foreground(self):
         """They come after the short ones that Server gives, so they win."""
