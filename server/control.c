@@ -148,6 +148,15 @@ static int fill(struct control *control, struct failure *failure)
     return open_socket(control, failure);
 }
 
+/* Whoever says what it has to be like wants one. */
+static bool is_asked_for(const struct config *config)
+{
+    const struct socket_rights *rights = &config->control_rights;
+
+    return config->control_socket || rights->mode != 0600 || rights->group != (gid_t)-1 ||
+           config->control_access.n_uids || config->control_access.n_gids;
+}
+
 int control_new(const struct control_setup *setup, struct control **out, struct failure *failure)
 {
     struct failure cause = {.text = ""};
@@ -172,7 +181,7 @@ int control_new(const struct control_setup *setup, struct control **out, struct 
         return 0;
     }
     control_free(control);
-    if (setup->config->control_socket)
+    if (is_asked_for(setup->config))
         return failure_set(failure, -r, "option --control-socket: %.450s", cause.text);
     log_notice("no control socket (--control-socket): %s", cause.text);
     return 0;

@@ -186,40 +186,57 @@ static int clear_path(const struct listener *listener, struct failure *failure)
     return 0;
 }
 
-/* The socket comes into being with no rights for anybody else, and gets them last. */
-static int bind_with_rights(struct listener *listener, const struct sockaddr_un *address,
-                            const struct socket_rights *rights)
+static int refuse_socket(const struct listener *listener, int error, struct failure *failure)
 {
-    mode_t mask = umask(0177);
-    int bound = bind(listener->fd, (const struct sockaddr *)address, sizeof(*address));
-    int error = errno;
+    return failure_set(failure, error, "cannot listen on %s: %s", listener->path, strerror(error));
+}
 
-    umask(mask);
-    if (bound < 0)
-        return -error;
-    if (fstatat(listener->directory, listener->name, &listener->bound, AT_SYMLINK_NOFOLLOW) < 0)
-        return -errno;
+static int give_away(const struct listener *listener, struct failure *failure)
+{
+    const struct socket_rights *rights = &listener->rights;
+
     if ((rights->owner != (uid_t)-1 || rights->group != (gid_t)-1) &&
         fchownat(listener->directory, listener->name, rights->owner, rights->group,
                  AT_SYMLINK_NOFOLLOW) < 0)
-        return -errno;
-    if (fchmodat(listener->directory, listener->name, rights->mode, 0) < 0)
-        return -errno;
-    return listen(listener->fd, SOMAXCONN) < 0 ? -errno : 0;
+        return failure_set(failure, errno,
+                           "cannot give socket %s to the owner and group that are asked for (user "
+                           "%d, group %d, -1: ours): %s; only root can, and others to their own "
+                           "groups",
+                           listener->path, (int)rights->owner, (int)rights->group, strerror(errno));
+    return 0;
+}
+
+/* The socket comes into being with no rights for anybody else, and gets them last. */
+static int bind_with_rights(struct listener *listener, struct failure *failure)
+{
+    const struct sockaddr_un address = address_of(listener);
+    mode_t mask = umask(0177);
+    int bound = bind(listener->fd, (const struct sockaddr *)&address, sizeof(address));
+    int error = errno, r;
+
+    umask(mask);
+    if (bound < 0)
+        return refuse_socket(listener, error, failure);
+    if (fstatat(listener->directory, listener->name, &listener->bound, AT_SYMLINK_NOFOLLOW) < 0)
+        return refuse_socket(listener, errno, failure);
+    r = give_away(listener, failure);
+    if (r < 0)
+        return r;
+    if (fchmodat(listener->directory, listener->name, listener->rights.mode, 0) < 0 ||
+        listen(listener->fd, SOMAXCONN) < 0)
+        return refuse_socket(listener, errno, failure);
+    return 0;
 }
 
 static int open_socket(struct listener *listener, struct failure *failure)
 {
-    const struct sockaddr_un address = address_of(listener);
     int r = clear_path(listener, failure);
 
     if (r < 0)
         return r;
     listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    r = listener->fd < 0 ? -errno : bind_with_rights(listener, &address, &listener->rights);
-    if (r < 0)
-        return failure_set(failure, -r, "cannot listen on %s: %s", listener->path, strerror(-r));
-    return 0;
+    return listener->fd < 0 ? refuse_socket(listener, errno, failure)
+                            : bind_with_rights(listener, failure);
 }
 
 /* Opens the directory, checks who could swap things in it, and takes the lock. */

@@ -40,6 +40,11 @@ static int refuse_holder(int fd, const char *what, struct failure *failure)
     char pid[16];
 
     read_pid(fd, pid, sizeof(pid));
+    if (strtol(pid, NULL, 10) == getpid())
+        return failure_set(failure, EBUSY,
+                           "%s is served already, by an ivshmem-server with our own pid %s: it is "
+                           "asked for twice, or another container has it. Choose another name",
+                           what, pid);
     return failure_set(failure, EBUSY,
                        "%s is served by another ivshmem-server, pid %s: stop that one or choose "
                        "another name",
@@ -64,8 +69,9 @@ static int try_lock(int directory, const char *name, const char *what, int *out,
     struct stat status;
 
     if (fd < 0)
-        return failure_set(failure, errno, "cannot open the lock file %s of %s: %s", name, what,
-                           strerror(errno));
+        return failure_set(failure, errno,
+                           "cannot open the lock file %s of %s: %s; choose another place or name",
+                           name, what, strerror(errno));
     if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid())
         return failure_set(failure, EPERM,
                            "the lock file %s of %s is not a regular file of uid %u: "

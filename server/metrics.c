@@ -201,12 +201,14 @@ static int open_place(struct metrics *metrics, struct failure *failure)
     }
     metrics->directory = open(dirname(copy), O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (metrics->directory < 0)
-        return failure_set(failure, errno, "option --metrics-file: the directory of %s: %s",
+        return failure_set(failure, errno,
+                           "option --metrics-file: the directory of %s: %s; make it first",
                            metrics->path, strerror(errno));
-    if (fstatat(metrics->directory, metrics->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        !S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode))
+    /* A link is replaced, but not one to a device, such as /dev/stdout. */
+    if (fstatat(metrics->directory, metrics->name, &status, 0) == 0 && !S_ISREG(status.st_mode))
         return failure_set(failure, EEXIST,
-                           "option --metrics-file: %s exists and is not a regular file",
+                           "option --metrics-file: %s exists and is not a regular file: choose "
+                           "another path",
                            metrics->path);
     return 0;
 }
@@ -233,8 +235,8 @@ int metrics_new(const struct metrics_setup *setup, struct metrics **out, struct 
     if (r == 0)
         r = open_place(metrics, failure);
     if (r == 0 && (r = write_file(metrics)) < 0)
-        failure_set(failure, -r, "option --metrics-file: cannot write %s: %s", metrics->path,
-                    strerror(-r));
+        failure_set(failure, -r, "option --metrics-file: cannot write %s: %s; choose another path",
+                    metrics->path, strerror(-r));
     if (r < 0) {
         metrics_free(metrics);
         return r;

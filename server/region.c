@@ -128,8 +128,9 @@ static int open_existing(struct region *region, const struct region_setup *setup
     int verdict = VERDICT_WAIT;
 
     if (fd < 0)
-        return errno == ENOENT ? VERDICT_ABSENT
-                               : refuse_object(setup, errno, strerror(errno), failure);
+        return errno == ENOENT  ? VERDICT_ABSENT
+               : errno == ELOOP ? refuse_object(setup, ELOOP, "is a symbolic link", failure)
+                                : refuse_object(setup, errno, strerror(errno), failure);
     for (int i = 0; verdict == VERDICT_WAIT && i < ADOPT_WAIT_STEPS; i++) {
         if (i)
             nanosleep(&pause, NULL);

@@ -110,11 +110,13 @@ static int open_memfd(const struct region_setup *setup, struct failure *failure)
     fd = memfd_create(setup->name, flags);
     if (fd >= 0)
         return fd;
-    if (setup->hugetlb)
+    if (setup->huge_page)
         return failure_set(failure, errno,
-                           "this kernel gives no huge pages of that size: %s "
+                           "this kernel has no huge pages of %llu bytes: %s "
                            "(/sys/kernel/mm/hugepages lists the sizes)",
-                           strerror(errno));
+                           ULL(setup->huge_page), strerror(errno));
+    if (setup->hugetlb)
+        return failure_set(failure, errno, "this kernel gives no huge pages: %s", strerror(errno));
     return failure_set(failure, errno, "memfd_create: %s", strerror(errno));
 }
 
@@ -188,8 +190,10 @@ static int set_rights(int fd, const struct region_setup *setup, struct failure *
 {
     if ((setup->owner != (uid_t)-1 || setup->group != (gid_t)-1) &&
         fchown(fd, setup->owner, setup->group) < 0)
-        return failure_set(failure, errno, "cannot give the memory to its --owner and --group: %s",
-                           strerror(errno));
+        return failure_set(failure, errno,
+                           "cannot give the memory to its --owner and --group (user %d, group %d, "
+                           "-1: ours): %s; only root can, and others to their own groups",
+                           (int)setup->owner, (int)setup->group, strerror(errno));
     if (fchmod(fd, setup->mode) < 0)
         return failure_set(failure, errno, "cannot give the memory mode %04o: %s",
                            (unsigned)setup->mode, strerror(errno));

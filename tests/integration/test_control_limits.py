@@ -285,6 +285,20 @@ class Rights(ControlTest):
         self.assertEqual(0, self.control(server).status()["peers"])
         self.refused("--control-mode=999", mentions=["--control-mode"])
 
+    def test_options_about_it_ask_for_it(self):
+        """Who says what it has to be like is not left without one."""
+        folder = self.path("x" * (107 - len(self.folder) - 1))
+        for option in ("--control-mode=0660", "--control-group=%d" % os.getgid(),
+                       "--control-allow-uid=0", "--control-allow-gid=0"):
+            self.refused("-F", "-S", folder, option, mentions=["--control-socket", folder])
+
+    @unittest.skipUnless(os.getuid() == 0, "needs root to be somebody else")
+    def test_group_that_cannot_be_given(self):
+        os.chown(self.folder, support.NOBODY, support.NOBODY)
+        for option in ("--control-group", "--socket-group", "--socket-owner"):
+            self.refused("-F", option + "=4242", preexec=support.as_nobody,
+                         mentions=["4242", "owner and group", "only root can"])
+
     @unittest.skipUnless(os.getuid() == 0, "needs root to be somebody else")
     def test_allow_list(self):
         os.chmod(self.folder, 0o755)

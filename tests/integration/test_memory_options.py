@@ -117,7 +117,8 @@ class Rights(MemoryTest):
     def test_who_may_not_give_away(self):
         need_root(self)
         os.chown(self.folder, support.NOBODY, support.NOBODY)
-        self.refused("-F", "--owner=%d" % OTHER, preexec=support.as_nobody, mentions=["--owner"])
+        self.refused("-F", "--owner=%d" % OTHER, preexec=support.as_nobody,
+                     mentions=["--owner", OTHER])
 
     def test_wrong_values(self):
         for option, value in (("mode", "888"), ("mode", "1777"), ("mode", "rw"), ("mode", ""),
@@ -295,8 +296,9 @@ class HugePages(MemoryTest):
         self.refused("-F", "--hugetlb", "-l", 4096 * page, mentions=[4096 * page, "missing"])
 
     def test_wrong_sizes(self):
-        for value in ("3M", "0", "much", "4096", "512G"):
-            self.refused("-F", "--hugetlb=" + value)
+        for value in ("3M", "0", "much", "4096"):
+            self.refused("-F", "--hugetlb=" + value, mentions=[value])
+        self.refused("-F", "--hugetlb=512G", mentions=[512 * GIB])
 
 
 class Numa(MemoryTest):

@@ -158,7 +158,8 @@ class Metrics(support.Test):
         self.assertIn('socket="%s"' % escaped, labels)
 
     def test_cannot_be_written(self):
-        for file in (self.path("no/folder/m.prom"), self.folder, "/proc/m.prom"):
+        os.symlink("/dev/null", self.path("link"))
+        for file in (self.path("no/folder/m.prom"), self.folder, "/proc/m.prom", self.path("link")):
             with self.subTest(file):
                 self.refused("--metrics-file=" + file, mentions=["--metrics-file", file])
 

@@ -300,6 +300,36 @@ class Places(SlotTest):
             pass
         self.refused("-F", "--slot=a=1:" + same, mentions=[same])
 
+    def test_one_path_for_two(self):
+        """The second is not taken for another server's: the message names both."""
+        path = self.path("s")
+        for options, mentions in (
+                (["--slot=a=1:" + path], ["the peers' socket and slot a", path]),
+                (["--slot=a=1:%s.x" % path, "--slot=b=2:%s.x" % path], ["slot a", "slot b"]),
+                (["--slot=ctl=1"], ["slot ctl", "the control socket", path + ".ctl"]),
+                (["--slot=lock=1"], ["slot lock", "the lock file of the peers' socket"]),
+                (["--slot=ctl.lock=1"], ["slot ctl.lock", "the lock file of the control socket"]),
+                (["--slot=a=1", "--slot=a.lock=2"], ["the lock file of slot a and slot a.lock"]),
+                (["--control-socket=" + path], ["the control socket", "the peers' socket"]),
+                (["--metrics-file=%s.lock" % path], ["the metrics file", "the lock file"])):
+            text = self.refused("-F", "-S", path, "-m", self.folder, *options, names=False)
+            self.assertRegex(text, "both be at")
+            for mention in mentions:
+                self.assertIn(mention, text)
+            self.refused("--check-config", "-S", path, *options, names=False, mentions=mentions)
+        self.refused("-S", path, "-p", path + ".pid", "--metrics-file=%s.pid" % path, names=False,
+                     mentions=["the metrics file", "the pid file"])
+        self.assertEqual([], os.listdir(self.folder))
+        server = self.server("--slot=ctl=1", "--control-socket=none")  # nothing is there then
+        server.stop()
+
+    def test_one_path_by_two_names(self):
+        os.mkdir(self.path("real"))
+        os.symlink("real", self.path("link"))
+        self.refused("-F", "-S", self.path("real/s"), "--slot=a=1:" + self.path("link/s"),
+                     mentions=["asked for twice", "Choose another"])
+        self.assertEqual([], os.listdir(self.path("real")))
+
 
 if __name__ == "__main__":
     support.main()
