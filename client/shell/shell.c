@@ -31,7 +31,10 @@
 #include "common/log.h"
 #include "ivshmem.h"
 
-enum { RETRY_MS = 1000 };
+enum {
+    RETRY_MS = 1000,
+    UNHEARD_MAX = 1 << 20, /* bytes of commands; more than a pipe holds unless root says so */
+};
 
 struct shell {
     const struct settings *settings;
@@ -42,6 +45,7 @@ struct shell {
     int64_t next_try;  /* to connect, at the earliest; milliseconds of CLOCK_MONOTONIC */
     bool attached;     /* the server has let us in, and the user knows */
     bool prompt_due;
+    size_t unheard;            /* bytes of commands since nobody reads the answers */
     struct failure last_cause; /* why there is no connection, as the user was told */
 };
 
@@ -269,15 +273,25 @@ static void run_commands(struct shell *shell)
     }
 }
 
+/* What was on its way when the reader of the answers went is done; what has no end, ends. */
+static int feed(struct shell *shell, const char *chunk, size_t length, struct failure *failure)
+{
+    if (lines_feed(&shell->lines, chunk, length) < 0)
+        return failure_set(failure, ENOMEM, "no memory for a line of input");
+    if (shell->output.gone)
+        shell->unheard += length;
+    if (shell->unheard > UNHEARD_MAX)
+        lines_end(&shell->lines);
+    return 0;
+}
+
 static int read_plain(struct shell *shell, struct failure *failure)
 {
     char chunk[16384];
     ssize_t got = read(STDIN_FILENO, chunk, sizeof(chunk));
 
     if (got > 0)
-        return lines_feed(&shell->lines, chunk, (size_t)got) < 0
-                   ? failure_set(failure, ENOMEM, "no memory for a line of input")
-                   : 0;
+        return feed(shell, chunk, (size_t)got, failure);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     lines_end(&shell->lines);

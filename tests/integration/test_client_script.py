@@ -142,6 +142,20 @@ class EndOfInput(support.Test):
         peer.wait_leave(1)
         client.process.wait(support.DEADLINE)
 
+    def test_reader_goes_away_and_the_input_has_no_end(self):
+        """yes dump | client | head -1"""
+        server = self.server()
+        with subprocess.Popen(["yes", "dump"], stdout=subprocess.PIPE,
+                              preexec_fn=support.die_with_parent) as source:
+            with subprocess.Popen([support.CLIENT, "-S", server.socket], stdin=source.stdout,
+                                  stdout=subprocess.PIPE,
+                                  preexec_fn=support.die_with_parent) as process:
+                source.stdout.close()
+                process.stdout.readline()
+                process.stdout.close()
+                process.wait(support.DEADLINE)
+            source.wait(support.DEADLINE)
+
 
 class Doorbells(support.Test):
     def test_piped_in_at_once(self):
