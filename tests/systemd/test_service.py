@@ -85,6 +85,21 @@ class Service(service.Test):
             process.wait(support.DEADLINE)
         support.wait_for(lambda: "limit" in self.box.journal(UNIT), what="the refusal in the log")
 
+    def test_metrics(self):
+        """In the folder of the sockets as it is, elsewhere with a drop-in."""
+        self.install("demo", "metrics-file = /run/ivshmem/demo.prom")
+        self.box.systemctl("start", UNIT)
+        self.assertTrue(os.path.exists(self.box.path("/run/ivshmem/demo.prom")))
+        self.box.systemctl("stop", SOCKET)
+        self.box.run("install", "-d", "-o", "ivshmem", "/var/lib/metrics")
+        self.install("demo", "metrics-file = /var/lib/metrics/demo.prom")
+        self.box.systemctl("start", UNIT, check=False)
+        self.assertIn("/var/lib/metrics/demo.prom: Read-only", self.box.journal(UNIT))
+        self.drop_in("ivshmem-server@.service", "[Service]\nReadWritePaths=/var/lib/metrics\n")
+        self.box.systemctl("reset-failed", UNIT)
+        self.box.systemctl("start", UNIT)
+        self.assertTrue(os.path.exists(self.box.path("/var/lib/metrics/demo.prom")))
+
     def test_two_regions(self):
         for name in ("one", "two"):
             self.install(name, "shm-name = " + name)
