@@ -27,6 +27,8 @@ static const struct option_spec table[] = {
      AT(file), OPTION_NOT_IN_FILE},
     {"check-config", 0, NULL, "say what would be done, and exit", option_set_switch, AT(check),
      OPTION_NOT_IN_FILE},
+    {"re-exec", 0, NULL, "have the server at --socket execute its program again, and exit",
+     option_set_switch, AT(reexec), OPTION_NOT_IN_FILE},
     {"foreground", 'F', NULL, "do not become a daemon; log to stderr", option_set_switch,
      AT(foreground), 0},
     {"verbose", 'v', NULL, "log everything; needs --foreground", option_set_switch, AT(verbose), 0},

@@ -10,6 +10,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "server/ask.h"
 #include "server/config.h"
 #include "server/inherited.h"
 #include "server/launch.h"
@@ -101,9 +102,17 @@ static int end_output(void)
     return EXIT_FAILURE;
 }
 
-/* Help, version and --check-config: nothing is served. */
+/* Help, version, --check-config and --re-exec: nothing is served. */
 static int inform(const struct config *config)
 {
+    struct failure failure = {.text = ""};
+
+    if (config->reexec && !config->help && !config->version && !config->check) {
+        if (ask_reexec(config, &failure) == 0)
+            return EXIT_SUCCESS;
+        fprintf(stderr, "ivshmem-server: %s\n", failure.text);
+        return EXIT_FAILURE;
+    }
     if (config->help)
         config_print_help(stdout);
     else if (config->version)
@@ -124,7 +133,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     log_open(LOG_TO_STDERR, "ivshmem-server");
     r = parse(&config, argc, argv, &failure);
-    if (r == 0 && (config.help || config.version || config.check)) {
+    if (r == 0 && (config.help || config.version || config.check || config.reexec)) {
         status = inform(&config);
         r = 1;
     }

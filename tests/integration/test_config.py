@@ -11,7 +11,7 @@ import time
 import support
 
 MIB = 1 << 20
-COMMAND_LINE_ONLY = {"help", "version", "config", "check-config"}
+COMMAND_LINE_ONLY = {"help", "version", "config", "check-config", "re-exec"}
 
 
 def options_of_help():

@@ -163,6 +163,19 @@ class Success(Program):
         server.stop()
         self.assertFalse(os.path.exists(server.pid_file))
 
+    def test_asked_by_the_program(self):
+        server = self.server(vectors=2)
+        peers = self.crowd(server)
+        before = image(server.pid)
+        result = support.run(support.SERVER, "--re-exec", "-S", server.socket)
+        self.assertEqual((0, "", ""), (result.returncode, result.stdout, result.stderr))
+        wait_for(lambda: image(server.pid) not in (before, b""), what="another program")
+        self.goes_on(server, peers)
+        server.stop()
+        self.refused("--re-exec", "-S", server.socket, names=False,
+                     mentions=[server.socket + ".ctl", "No such file", "SIGUSR2"])
+        self.refused("--re-exec", "--control-socket=none", mentions=["SIGUSR2"])
+
     def test_second_build(self):
         server = self.server()
         peers = self.crowd(server)
@@ -281,6 +294,11 @@ class Failure(Program):
         self.install(text="#!/bin/sh\necho 'no: not today'\nexit 1\n")
         for _ in range(3):
             self.cannot("no: not today$")
+        result = support.run(self.original, "--re-exec", "-S", self.running.socket)
+        self.assertEqual((1, ""), (result.returncode, result.stdout))
+        self.assertIn("goes on as it is", result.stderr)
+        self.assertIn("not today", result.stderr)
+        self.goes_on(self.running, self.peers)
 
     def test_it_says_nothing(self):
         self.install("/bin/false")
