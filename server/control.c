@@ -124,15 +124,26 @@ static int open_socket(struct control *control, struct failure *failure)
     struct inherited *inherited = control->setup.inherited;
     struct event_base *base = control->setup.base;
     int r = config_control_path(config, &control->path, failure);
-    int fd = r == 0 ? inherited_take_any(inherited, CONTROL_NAME) : -1;
+    _cleanup_close_ int lock = inherited_take_lock(inherited, CONTROL_NAME);
+    const bool ours = lock >= 0;
+    char name[sizeof(CONTROL_NAME)];
+    int fd = -1;
 
-    if (fd >= 0)
-        r = listener_inherit(base, fd, inherited_take_lock(inherited, CONTROL_NAME),
-                             inherited->program ? control->path : NULL, on_accept, control,
-                             &control->listener, failure);
-    else if (r == 0)
+    if (r == 0 && !ours)
+        fd = inherited_take_any(inherited, CONTROL_NAME);
+    if (r == 0 && fd < 0)
+        fd = inherited_take_path(inherited, control->path, name, sizeof(name));
+    if (fd >= 0) {
+        r = listener_inherit(base, fd, steal_fd(&lock), ours ? control->path : NULL, on_accept,
+                             control, &control->listener, failure);
+    } else if (r == 0) {
+        fd = inherited_take_any(inherited, CONTROL_NAME);
+        if (fd >= 0) /* it was elsewhere */
+            listener_end(base, fd, steal_fd(&lock), false);
+        fd = -1;
         r = listener_new(base, control->path, &config->control_rights, on_accept, control,
                          &control->listener, failure);
+    }
     if (r == 0)
         return listener_open(control->listener, failure);
     close_fd(fd);

@@ -20,21 +20,28 @@ enum { DOOR_NAME_SIZE = 64 };
 /**
  * struct door - one socket
  * @slot:     whose it is, NULL for the peers' common one
+ * @path:     where it has to be
  * @name:     what a program that carries on finds it by
- * @fresh:    the socket is yet to be made
+ * @fd:       one that came with us and is not listened to yet, -1 for none
+ * @lock:     its lock file, likewise
+ * @ours:     we made it, or the process before us did, so we remove it
+ * @unstored: the store is yet to be given it
  */
 struct door {
     struct hub *hub;
     struct notify *store;
     struct slot *slot;
     struct listener *listener;
+    char *path;
     char name[DOOR_NAME_SIZE];
-    bool fresh;
+    int fd, lock;
+    bool ours, unstored;
 };
 
 struct doors {
     struct door *items;
     size_t n_items;
+    bool carry_on;
 };
 
 static void on_accept(void *argument, int sock)
@@ -74,78 +81,143 @@ static socklen_t address_of(int sock, struct sockaddr_un *address)
     return getsockname(sock, (struct sockaddr *)address, &length) < 0 ? 0 : length;
 }
 
-/* Our own socket, as it was kept; not if the configuration has another path for it by now. */
-static int take_own(const struct doors_setup *setup, const struct door *door, const char *path)
+static bool is_our_name(const char *name)
 {
-    int fd = inherited_take(setup->inherited, door->name);
-    struct sockaddr_un address;
+    unsigned number;
+    int length = 0;
 
-    if (fd < 0 || (address_of(fd, &address) > 0 &&
-                   strncmp(address.sun_path, path, sizeof(address.sun_path)) == 0))
-        return fd;
-    log_notice("the socket %.108s is closed: it is %s now", address.sun_path, path);
-    if (setup->store)
-        notify_remove(setup->store, door->name);
-    close_fd(fd);
-    return -1;
+    return sscanf(name, "l%5x%n", &number, &length) == 1 && length == 6 && !name[length];
 }
 
-/* Sockets of slots that the configuration has no more. */
-static void drop_strangers(const struct doors_setup *setup)
+/*
+ * What came for this door: by the name that a socket unit gives it, else whatever is at its path:
+ * ours, perhaps of a slot that had another ID, or one that a socket unit gives no name.
+ */
+static void find_inherited(const struct doors_setup *setup, struct door *door)
 {
+    char name[DOOR_NAME_SIZE], ours[STORE_NAME_SIZE];
+
+    store_name_listener(ours, door->slot ? door->slot->id + 1 : 0);
+    snprintf(name, sizeof(name), door->slot ? "slot-%s" : "peers",
+             door->slot ? door->slot->name : "");
+    snprintf(door->name, sizeof(door->name), "%s", name);
+    door->fd = inherited_take_any(setup->inherited, name);
+    if (door->fd < 0)
+        door->fd = inherited_take_path(setup->inherited, door->path, name, sizeof(name));
+    if (door->fd >= 0)
+        door->lock = inherited_take_lock(setup->inherited, name);
+    door->ours = door->fd < 0 || door->lock >= 0 || is_our_name(name);
+    if (door->ours)
+        snprintf(door->name, sizeof(door->name), "%s", ours);
+    door->unstored = door->ours && (door->fd < 0 || strcmp(name, ours) != 0);
+    if (door->fd >= 0 && door->unstored && door->store)
+        notify_remove(door->store, name);
+}
+
+static void close_stranger(const struct doors_setup *setup, const char *name, int fd)
+{
+    int lock = inherited_take_lock(setup->inherited, name);
+
+    if (fd < 0)
+        close_fd(lock);
+    else
+        listener_end(setup->base, fd, lock, true);
+}
+
+/*
+ * Sockets of ours that are at no path any more, of slots that are gone, say. Return: that of the
+ * peers, in case that the new one cannot be made, or -1.
+ */
+static int drop_strangers(const struct doors_setup *setup, struct doors *doors)
+{
+    int kept = -1;
+
     for (size_t i = 0; i < setup->inherited->n_items; i++) {
         struct inherited_item *item = &setup->inherited->items[i];
-        unsigned number;
-        int length = 0;
+        struct door *common = &doors->items[doors->n_items - 1];
 
-        if (item->fd < 0 || sscanf(item->name, "l%5x%n", &number, &length) != 1 || length != 6)
+        if (item->fd < 0 || !is_our_name(item->name))
             continue;
         if (setup->store)
             notify_remove(setup->store, item->name);
-        item->fd = close_fd(item->fd);
+        for (size_t j = 0; j < doors->n_items; j++)
+            if (strcmp(doors->items[j].name, item->name) == 0)
+                doors->items[j].unstored = true;
+        if (common->fd < 0 && kept < 0 && strcmp(item->name, common->name) == 0)
+            kept = steal_fd(&item->fd);
+        else
+            close_stranger(setup, item->name, steal_fd(&item->fd));
     }
+    return kept;
 }
 
-static int open_inherited(const struct doors_setup *setup, struct door *door, const char *path,
-                          const char *manager_name, struct failure *failure)
+/* Peers that are there must not be lost because of a place: @fd is served where it is. */
+static int serve_in_place(const struct doors_setup *setup, struct door *door, int fd)
 {
-    int fd = inherited_take_any(setup->inherited, manager_name), r;
+    int r = fd < 0 ? -ENOENT
+                   : listener_inherit(setup->base, fd, -1, NULL, on_accept, door, &door->listener,
+                                      NULL);
 
-    if (fd >= 0) {
-        snprintf(door->name, sizeof(door->name), "%s", manager_name);
-        path = NULL; /* the manager made it, and removes it */
-    } else {
-        fd = take_own(setup, door, path);
-    }
-    if (fd < 0)
-        return -ENOENT;
-    r = listener_inherit(setup->base, fd, inherited_take_lock(setup->inherited, door->name), path,
-                         on_accept, door, &door->listener, failure);
     if (r < 0)
         close_fd(fd);
     return r;
 }
 
-static int place_door(const struct doors_setup *setup, struct door *door, struct failure *failure)
+/* @kept is for a door whose place cannot be had; NULL for nothing. */
+static int place_door(const struct doors_setup *setup, struct door *door, int *kept,
+                      struct failure *failure)
 {
-    const struct config *config = setup->config;
-    const struct slot *slot = door->slot;
-    _cleanup_free_ char *path = NULL;
-    char manager_name[DOOR_NAME_SIZE];
+    int none = -1;
+    struct failure cause = {.text = ""};
     int r;
 
-    if (asprintf(&path, "%s%s%s", slot && slot->socket ? slot->socket : config->socket,
-                 slot && !slot->socket ? "." : "", slot && !slot->socket ? slot->name : "") < 0)
-        return failure_set(failure, ENOMEM, "out of memory");
-    snprintf(manager_name, sizeof(manager_name), slot ? "slot-%s" : "peers",
-             slot ? slot->name : "");
-    r = open_inherited(setup, door, path, manager_name, failure);
-    door->fresh = r == -ENOENT;
-    if (door->fresh)
-        r = listener_new(setup->base, path, &config->rights, on_accept, door, &door->listener,
-                         failure);
+    if (door->fd < 0) {
+        r = listener_new(setup->base, door->path, &setup->config->rights, on_accept, door,
+                         &door->listener, &cause);
+    } else {
+        r = listener_inherit(setup->base, door->fd, steal_fd(&door->lock),
+                             door->ours ? door->path : NULL, on_accept, door, &door->listener,
+                             &cause);
+        if (r == 0)
+            steal_fd(&door->fd);
+    }
     if (r == 0)
-        listener_set_ready(door->listener, is_ready);
+        return 0;
+    if (!setup->carry_on)
+        return failure_set(failure, -r, "%s", cause.text);
+    if (serve_in_place(setup, door, steal_fd(door->fd >= 0 ? &door->fd : kept ? kept : &none)) == 0)
+        log_error("%s. The socket stays where it was", cause.text);
+    else
+        log_error("%s. Nobody can join there", cause.text);
+    return 0;
+}
+
+static int name_door(const struct config *config, struct door *door, struct failure *failure)
+{
+    const struct slot *slot = door->slot;
+    const bool at_common = slot && !slot->socket;
+
+    if (asprintf(&door->path, "%s%s%s", slot && slot->socket ? slot->socket : config->socket,
+                 at_common ? "." : "", at_common ? slot->name : "") < 0) {
+        door->path = NULL;
+        return failure_set(failure, ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+static int place_doors(const struct doors_setup *setup, struct doors *doors,
+                       struct failure *failure)
+{
+    int r = 0, kept = drop_strangers(setup, doors);
+
+    for (size_t i = 0; r == 0 && i < doors->n_items; i++) {
+        struct door *door = &doors->items[i];
+
+        r = place_door(setup, door, i == doors->n_items - 1 ? &kept : NULL, failure);
+        if (door->listener)
+            listener_set_ready(door->listener, is_ready);
+    }
+    close_stranger(setup, doors->items[doors->n_items - 1].name, kept);
     return r;
 }
 
@@ -162,34 +234,45 @@ int doors_new(const struct doors_setup *setup, struct doors **out, struct failur
     for (size_t i = 0; r == 0 && i < count; i++) {
         struct door *door = &doors->items[doors->n_items++];
 
-        *door = (struct door){.store = setup->store};
+        *door = (struct door){.store = setup->store, .fd = -1, .lock = -1};
         /* The common one last: who sees it finds all the others there. */
         door->slot = i < count - 1 ? &setup->config->slots[i] : NULL;
-        store_name_listener(door->name, door->slot ? door->slot->id + 1 : 0);
-        r = place_door(setup, door, failure);
+        r = name_door(setup->config, door, failure);
+        if (r == 0)
+            find_inherited(setup, door);
     }
+    if (r == 0)
+        r = place_doors(setup, doors, failure);
+    doors->carry_on = setup->carry_on;
     if (r < 0) {
         doors_free(doors, true);
         return r;
     }
-    drop_strangers(setup);
     *out = doors;
     return 0;
 }
 
 int doors_open(struct doors *doors, struct hub *hub, struct failure *failure)
 {
-    int r = 0;
+    struct failure cause = {.text = ""};
 
-    for (size_t i = 0; r == 0 && i < doors->n_items; i++) {
+    for (size_t i = 0; i < doors->n_items; i++) {
         struct door *door = &doors->items[i];
+        int r = door->listener ? listener_open(door->listener, &cause) : 0;
 
         door->hub = hub;
-        r = listener_open(door->listener, failure);
-        if (r == 0 && door->fresh && door->store)
+        if (r < 0 && !doors->carry_on)
+            return failure_set(failure, -r, "%s", cause.text);
+        if (r < 0) {
+            log_error("%s. Nobody can join there", cause.text);
+            door->listener = listener_free(door->listener, true);
+        }
+        if (door->listener && door->unstored && door->store)
             r = notify_store(door->store, door->name, listener_fd(door->listener));
+        if (r == -ENOMEM)
+            return failure_set(failure, ENOMEM, "out of memory");
     }
-    return r;
+    return 0;
 }
 
 /* An accepted socket has the address of the one that it was accepted on. */
@@ -199,7 +282,8 @@ struct slot *doors_slot(const struct doors *doors, int sock)
     socklen_t length = address_of(sock, &address);
 
     for (size_t i = 0; i < doors->n_items; i++)
-        if (address_of(listener_fd(doors->items[i].listener), &other) == length &&
+        if (doors->items[i].listener &&
+            address_of(listener_fd(doors->items[i].listener), &other) == length &&
             memcmp(&other, &address, length) == 0)
             return doors->items[i].slot;
     return NULL;
@@ -208,21 +292,27 @@ struct slot *doors_slot(const struct doors *doors, int sock)
 void doors_resume(struct doors *doors)
 {
     for (size_t i = 0; doors && i < doors->n_items; i++)
-        listener_resume(doors->items[i].listener);
+        if (doors->items[i].listener)
+            listener_resume(doors->items[i].listener);
 }
 
 void doors_list(const struct doors *doors, FILE *out)
 {
     for (size_t i = 0; i < doors->n_items; i++)
-        listener_list(doors->items[i].listener, doors->items[i].name, out);
+        if (doors->items[i].listener)
+            listener_list(doors->items[i].listener, doors->items[i].name, out);
 }
 
 struct doors *doors_free(struct doors *doors, bool remove)
 {
     if (!doors)
         return NULL;
-    for (size_t i = 0; i < doors->n_items; i++)
+    for (size_t i = 0; i < doors->n_items; i++) {
         listener_free(doors->items[i].listener, remove);
+        close_fd(doors->items[i].fd);
+        close_fd(doors->items[i].lock);
+        free(doors->items[i].path);
+    }
     free(doors->items);
     free(doors);
     return NULL;

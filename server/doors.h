@@ -2,8 +2,8 @@
  *
  * The doors: the sockets that peers come in by. One for all, and one for each slot.
  *
- * A door is a listening socket that the service manager passed (named "peers", or "slot-NAME"), or
- * one that the process before us made, or a new one.
+ * A door is a listening socket that the service manager passed (named "peers", or "slot-NAME", or
+ * at the door's path), or one that the process before us made, or a new one.
  */
 #ifndef IVSHMEM_DOORS_H
 #define IVSHMEM_DOORS_H
@@ -26,12 +26,15 @@ struct doors;
  * @config:    paths and rights
  * @store:     keeps the sockets that we make, NULL if there is none
  * @inherited: listening sockets in it are taken
+ * @carry_on:  there may be peers from before, who must not be lost: what cannot be made is logged
+ *             and left out
  */
 struct doors_setup {
     struct event_base *base;
     const struct config *config;
     struct notify *store;
     struct inherited *inherited;
+    bool carry_on;
 };
 
 /**

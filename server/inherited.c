@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -163,6 +165,53 @@ int inherited_take_any(struct inherited *inherited, const char *name)
             return steal_fd(&inherited->items[i].fd);
     }
     return -1;
+}
+
+/* Return: whether it is a UNIX socket that listens, with its address. */
+static bool is_listener(int fd, struct sockaddr_un *address)
+{
+    socklen_t length = sizeof(*address), size = sizeof(int);
+    int listening = 0;
+
+    *address = (struct sockaddr_un){.sun_family = AF_UNSPEC};
+    return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 &&
+           listening && getsockname(fd, (struct sockaddr *)address, &length) == 0 &&
+           address->sun_family == AF_UNIX;
+}
+
+int inherited_take_path(struct inherited *inherited, const char *path, char *name, size_t size)
+{
+    _cleanup_free_ char *absolute = absolute_path(path);
+    struct sockaddr_un address;
+
+    for (size_t i = 0; absolute && i < inherited->n_items; i++) {
+        struct inherited_item *item = &inherited->items[i];
+
+        if (is_listener(item->fd, &address) &&
+            (strncmp(address.sun_path, absolute, sizeof(address.sun_path)) == 0 ||
+             strncmp(address.sun_path, path, sizeof(address.sun_path)) == 0)) {
+            snprintf(name, size, "%s", item->name);
+            return steal_fd(&item->fd);
+        }
+    }
+    return -1;
+}
+
+bool inherited_has(const struct inherited *inherited, const char *name)
+{
+    return find(inherited, name) != NULL;
+}
+
+void inherited_report(const struct inherited *inherited)
+{
+    struct sockaddr_un address;
+
+    for (size_t i = 0; i < inherited->n_items && !inherited->program; i++)
+        if (is_listener(inherited->items[i].fd, &address))
+            log_warning("nobody is answered on %.108s, which was passed on as %s: its name "
+                        "(FileDescriptorName=) has to be peers, slot-NAME or control, or its path "
+                        "that of --socket, a --slot or --control-socket",
+                        address.sun_path, inherited->items[i].name);
 }
 
 int inherited_peek(const char *name)

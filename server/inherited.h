@@ -58,6 +58,23 @@ int inherited_take(struct inherited *inherited, const char *name);
 int inherited_take_any(struct inherited *inherited, const char *name);
 
 /**
+ * inherited_take_path() - take a listening socket, whatever its name
+ * @inherited: what there is
+ * @path:      where it has to be
+ * @name:      set to its name if there is one
+ * @size:      room there
+ *
+ * Return: the descriptor, owned by the caller, or -1.
+ */
+int inherited_take_path(struct inherited *inherited, const char *path, char *name, size_t size);
+
+/** inherited_has() - whether something came under a name, taken or not */
+bool inherited_has(const struct inherited *inherited, const char *name);
+
+/** inherited_report() - log which of the manager's listening sockets nobody took */
+void inherited_report(const struct inherited *inherited);
+
+/**
  * inherited_peek() - a descriptor that inherited_receive() would find, before that is called
  * @name: its name
  *

@@ -391,13 +391,13 @@ void listener_list(const struct listener *listener, const char *name, FILE *out)
  * Who has connected and was not accepted yet is turned away: a QEMU that only sees the connection
  * end spins for ever (ivshmem-protocol(7)). After the shutdown nobody can queue up any more.
  */
-static void turn_away(const struct listener *listener)
+static void turn_away(int fd)
 {
-    int sock;
+    int sock, flags = fcntl(fd, F_GETFL);
 
-    if (listener->fd < 0 || !listener->ready || shutdown(listener->fd, SHUT_RD) < 0)
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || shutdown(fd, SHUT_RD) < 0)
         return;
-    while ((sock = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+    while ((sock = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
         fdpass_write(sock, WIRE_REFUSED, -1);
         close_fd(sock);
     }
@@ -424,7 +424,8 @@ struct listener *listener_free(struct listener *listener, bool remove)
         event_free(listener->resume);
     if (remove && listener->name) {
         remove_socket(listener);
-        turn_away(listener);
+        if (listener->fd >= 0 && listener->ready)
+            turn_away(listener->fd);
     }
     close_fd(listener->fd);
     lockfile_release(&listener->lock);
@@ -433,4 +434,20 @@ struct listener *listener_free(struct listener *listener, bool remove)
     free(listener->name);
     free(listener);
     return NULL;
+}
+
+void listener_end(struct event_base *base, int fd, int lock, bool peers)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNSPEC};
+    socklen_t length = sizeof(address);
+    struct listener *listener;
+
+    if (peers)
+        turn_away(fd);
+    if (getsockname(fd, (struct sockaddr *)&address, &length) == 0)
+        log_notice("the socket %.108s is closed: no option has it any more", address.sun_path);
+    if (listener_inherit(base, fd, lock, address.sun_path, NULL, NULL, &listener, NULL) < 0)
+        close_fd(fd);
+    else
+        listener_free(listener, true);
 }

@@ -91,6 +91,15 @@ int listener_inherit(struct event_base *base, int fd, int lock, const char *path
 /** listener_set_ready() - have a function asked before each accept */
 void listener_set_ready(struct listener *listener, listener_ready_fn *ready);
 
+/**
+ * listener_end() - a socket that the process before us made is no longer wanted: remove it
+ * @base: event loop
+ * @fd:   the listening socket, taken
+ * @lock: its lock file, taken; -1 for none
+ * @peers: peers come in there, and who waits in its backlog has to be turned away
+ */
+void listener_end(struct event_base *base, int fd, int lock, bool peers);
+
 /** listener_fd() - the listening socket; stays the listener's */
 int listener_fd(const struct listener *listener);
 

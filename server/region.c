@@ -327,8 +327,12 @@ int region_inherit(const struct region_setup *setup, int fd, int lock, struct re
         (uint64_t)region->status.st_size != setup->size)
         r = failure_set(failure, EPROTO, "the memory that came back is not %llu bytes of memory",
                         ULL(setup->size));
-    if (r == 0 && region->kind == REGION_NAMED)
-        r = inherit_name(region, setup, steal_fd(&held), failure);
+    if (r == 0 && region->kind == REGION_NAMED &&
+        inherit_name(region, setup, steal_fd(&held), failure) < 0) {
+        log_error("%s. Going on with the memory that the peers share, whatever has its name",
+                  failure ? failure->text : "its name is lost");
+        region->remove = false;
+    }
     if (r == 0)
         r = open_peer_fd(region, failure);
     if (r < 0) {

@@ -194,6 +194,7 @@ static int place_doors(struct server *server, struct failure *failure)
         .config = server->config,
         .store = server->stored ? server->notify : NULL,
         .inherited = &server->inherited,
+        .carry_on = inherited_has(&server->inherited, STORE_STATE),
     };
 
     return doors_new(&setup, &server->doors, failure);
@@ -229,9 +230,19 @@ static int store_and_tell(struct server *server, struct failure *failure)
         log_notice("carrying on with %u peers", server->hub->n_peers);
     }
     state_settled(&server->state);
+    inherited_report(&server->inherited);
     inherited_deinit(&server->inherited);
     keep_config(server);
     server->complete = true;
+    return 0;
+}
+
+/* Peers that are there are worth more than what a change of the options has spoilt. */
+static int forgive(const struct server *server, int r, const struct failure *failure)
+{
+    if (r == 0 || !server->restored)
+        return r;
+    log_error("%s. Going on without", failure->text);
     return 0;
 }
 
@@ -253,8 +264,9 @@ static int make_views(struct server *server, struct failure *failure)
                                           .clerk = server->clerk};
     int r = control_new(&control, &server->control, failure);
 
+    r = forgive(server, r, failure);
     if (r == 0)
-        r = metrics_new(&metrics, &server->metrics, failure);
+        r = forgive(server, metrics_new(&metrics, &server->metrics, failure), failure);
     server->hub->reserved = (server->control ? CONTROL_DESCRIPTORS : 0) +
                             (server->metrics ? METRICS_DESCRIPTORS : 0) +
                             (server->clerk ? CLERK_DESCRIPTORS : 0);

@@ -19,6 +19,7 @@ import manager
 import support
 import varlink
 from support import wait_for
+from varlink import Control
 
 REAL_SERVER = support.SERVER
 TRIAL_SECONDS = 10
@@ -340,6 +341,88 @@ class Failure(Program):
         server.send_signal(signal.SIGUSR2)
         wait_for(lambda: "trying" in server.stderr)
         server.stop()
+
+
+class Spoilt(Program):
+    """By then the options want what cannot be: nobody is lost for that, and the log says it."""
+
+    def start(self, *lines):
+        self.options = lines
+        self.socket = self.path("s")
+        self.write()
+        server = self.server("--config", self.path("conf"), vectors=2)
+        return server, self.crowd(server)
+
+    def write(self, *more):
+        with open(self.path("conf"), "w", encoding="utf-8") as f:
+            f.write("\n".join(self.options + more) + "\n")
+
+    def goes_on_after(self, server, peers, *more):
+        text = self.reexec_with(server, *more)
+        self.goes_on(server, peers)
+        return text
+
+    def reexec_with(self, server, *more):
+        self.write(*more)
+        before = len(server.stderr)
+        self.reexec(server)
+        wait_for(lambda: "serving" in server.stderr[before:])
+        return server.stderr[before:]
+
+    def test_places_that_are_not_there(self):
+        server, peers = self.start("slot = x=7")
+        for line in ("metrics-file = %s", "control-socket = %s", "slot = y=8:%s"):
+            place = self.path("no/such")
+            text = self.goes_on_after(server, peers, line % place)
+            self.assertRegex(text, "error: .*%s.*No such file" % self.path("no"))
+        self.assertNotIn("error", self.goes_on_after(server, peers))
+        self.assertEqual(7, support.RawPeer(server.socket + ".x", vectors=2).id)
+        server.stop()
+
+    def test_sockets_that_change(self):
+        """Other IDs at the same sockets, sockets that are swapped, removed, and that are new."""
+        one, two, three = (self.path(name) for name in ("one", "two", "three"))
+        server, peers = self.start()
+        self.reexec_with(server, "slot = a=7:" + one, "slot = b=8:" + two)
+        for lines in (("slot = a=7:" + two, "slot = b=8:" + one), ("slot = a=9:" + two,),
+                      ("slot = c=10:" + one, "slot = a=9:" + two, "control-socket = " + three),
+                      ("slot = a=9:" + three, "control-socket = " + one), ()):
+            self.assertNotIn("error", self.reexec_with(server, *lines))
+            for line in lines:
+                path = line.split()[-1].rpartition(":")[2]
+                if line.startswith("slot"):
+                    peer = support.RawPeer(path, vectors=2)
+                    self.assertIn("=%d:" % peer.id, line)
+                    peer.close()
+                else:
+                    with Control(path) as control:
+                        self.assertEqual(3, control.status()["peers"])
+            self.peer(server).close()
+            for peer in peers:
+                self.assertTrue(peer.update())
+        server.stop()
+        self.assertEqual([], [path for path in (one, two, three) if os.path.exists(path)])
+
+    def test_who_waits_at_a_socket_that_goes(self):
+        """It is turned away: a QEMU that only sees the end would spin."""
+        server, peers = self.start("slot = a=7")
+        self.write()
+        self.options = ()
+        support.suspend(server.pid)
+        server.send_signal(signal.SIGUSR2)
+        server.send_signal(signal.SIGCONT)
+        wait_for(lambda: "trying" in server.stderr)
+        support.suspend(server.pid)
+        waiting = support.RawPeer(server.socket + ".a", vectors=2, greet=False)
+        self.addCleanup(waiting.close)
+        self.write()
+        server.send_signal(signal.SIGCONT)
+        wait_for(lambda: "serving" in server.stderr[server.stderr.index("trying"):])
+        try:
+            waiting.greet()
+        except support.TurnedAway:
+            pass
+        self.same_tables(server, peers + ([waiting] if waiting.table else []))
 
 
 class UnderManager(manager.Test):

@@ -8,6 +8,7 @@ at all.
 IVSHMEM_TEST_LONG=1: ten times as many kills.
 """
 
+import fcntl
 import os
 import random
 import re
@@ -424,10 +425,15 @@ class Restarts(Service):
         service = self.service()
         peers = [self.join(), self.join()]
         service.kill()
-        service.command = self.command("--metrics-file", self.path("missing/metrics"))
-        for _ in range(ATTEMPTS_MAX + 1):
-            service.start(ready=False)
-            self.assertEqual(1, service.wait(), service.log())
+        for options, code in ((["--max-peers=none"], 1), (["--allow-gid=no-such-group"], 1),
+                              (["--metrics-file", self.path("missing/metrics")], None)):
+            service.command = self.command(*options)
+            for _ in range(ATTEMPTS_MAX + 1):
+                service.start(ready=not code)
+                if code:
+                    self.assertEqual(code, service.wait(), service.log())
+                else:
+                    service.kill()
         service.command = self.command()
         service.start()
         self.goes_on(service, peers)
@@ -529,6 +535,79 @@ class Slots(Service):
         service.restart()
         self.same_tables(peers)
         self.exact_store(service, [0, 7], ["l00000"])
+
+    def test_slots_that_change(self):
+        """Another ID at the same socket, two that swap theirs: what is ours is in nobody's way."""
+        service = self.service("--slot", "x=7", "--slot", "a=3:" + self.path("one"),
+                               "--slot", "b=4:" + self.path("two"), own_socket=True)
+        peers = [self.join(), self.join(self.slot("x"))]
+        self.options[-5:] = ["x=9", "--slot", "a=3:" + self.path("two"),
+                             "--slot", "b=4:" + self.path("one")]
+        service.command = self.command()
+        service.restart()
+        self.same_tables(peers)
+        for path, number in ((self.slot("x"), 9), (self.path("two"), 3), (self.path("one"), 4)):
+            peers.append(self.join(path))
+            self.assertEqual(number, peers[-1].id)
+        self.same_tables(peers)
+        service.restart()
+        self.same_tables(peers)
+        self.exact_store(service, [0, 7, 9, 3, 4],
+                         ["l00000", "l00004", "l00005", "l0000a"])
+
+
+class Places(Service):
+    """Where the sockets and the memory are: whatever becomes of that, no peer is lost."""
+
+    def test_socket_that_moves(self):
+        service = self.service(own_socket=True)
+        peers, old = [self.join(), self.join()], self.socket
+        self.socket = self.path("elsewhere")
+        service.command = self.command("-S", self.socket)
+        service.restart()
+        peers.append(self.join())
+        self.same_tables(peers)
+        self.assertFalse(os.path.exists(old))
+        service.command = self.command("-S", self.path("no/such"))
+        for _ in range(2):
+            service.restart()
+            self.assertRegex(service.log(), "error: .*no/such.*The socket stays where it was")
+            peers.append(self.join())
+            self.same_tables(peers)
+        service.command = self.command("-S", old)
+        service.restart()
+        peers.append(self.join(old))
+        self.same_tables(peers)
+        self.exact_store(service, range(len(peers)), ["l00000"])
+
+    def test_what_cannot_be_made(self):
+        service = self.service(own_socket=True)
+        peers = [self.join(), self.join()]
+        place = self.path("no/such")
+        service.command = self.command("--metrics-file", place, "--control-socket", place + "/c",
+                                       "--slot", "x=7:%s/x" % place)
+        service.restart()
+        for end in ("metrics-file.*Going on without", "control-socket.*Going on without",
+                    "/x: .*Nobody can join there"):
+            self.assertRegex(service.log(), "error: .*" + end)
+        peers.append(self.join())
+        self.same_tables(peers)
+
+    def test_name_of_the_memory_is_taken(self):
+        """Another one holds the lock of the name by now: the peers keep their memory all the same."""
+        service = self.service(own_socket=True)
+        peers = [self.join(), self.join()]
+        os.pwrite(peers[0].shm, b"kept", 0)
+        service.kill()
+        with open("/dev/shm/.%s.lock" % self.shm, "r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            service.start()
+            self.assertRegex(service.log(), "error: .*Going on with the memory")
+            peers.append(self.join())
+        self.same_tables(peers)
+        self.assertEqual(b"kept", os.pread(peers[2].shm, 4, 0))
+        service.restart()
+        self.same_tables(peers)
 
 
 class Losses(Service):

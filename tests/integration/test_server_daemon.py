@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The server's life: daemon and foreground, the pid file, signals, what it leaves (nothing)."""
 
+import fcntl
 import os
 import random
 import resource
@@ -185,6 +186,74 @@ class Daemon(support.Test):
         self.assertFalse(os.path.exists(self.path("p")))
         self.assertFalse(os.path.exists("/dev/shm/%s-b" % first.shm_name), message)
         first.stop()
+
+
+class Activation(support.Test):
+    """Sockets that a manager made, and passes on as descriptors from 3 on, each with a name."""
+
+    def start(self, names, *paths):
+        listeners = []
+        for path in paths:
+            listeners.append(support.socket.socket(support.socket.AF_UNIX))
+            self.addCleanup(listeners[-1].close)
+            listeners[-1].bind(path)
+            listeners[-1].listen()
+        fds = [os.dup(listener.fileno()) for listener in listeners]
+        for fd in fds:
+            self.addCleanup(os.close, fd)
+
+        def preexec():
+            support.die_with_parent()
+            copies = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in fds]
+            for number, copy in enumerate(copies):
+                os.dup2(copy, 3 + number)
+            os.closerange(3 + len(copies), 200)
+        environment = dict(os.environ, LISTEN_FDS=str(len(paths)), LISTEN_FDNAMES=names)
+        with open(self.path("log"), "w") as log:
+            process = subprocess.Popen(
+                ["sh", "-c", 'LISTEN_PID=$$ exec "$0" "$@"', support.SERVER, "-F", "-m",
+                 self.folder, "-S", self.path("s"), "--slot=a=5"], stderr=log, env=environment,
+                preexec_fn=preexec, close_fds=False)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        support.wait_for(lambda: "serving" in self.log() or process.poll() is not None)
+        return process
+
+    def log(self):
+        with open(self.path("log")) as f:
+            return f.read()
+
+    def join(self, path):
+        peer = support.RawPeer(path)
+        self.addCleanup(peer.close)
+        return peer.id
+
+    def check(self, names, *paths):
+        process = self.start(names, *paths)
+        ids = [self.join(path) for path in paths]
+        process.terminate()
+        self.assertEqual(0, process.wait(support.DEADLINE))
+        for path in paths:  # they are the manager's
+            os.unlink(path)
+        self.assertNotIn("warning", self.log())
+        return ids
+
+    def test_by_name(self):
+        """Wherever they are."""
+        self.assertEqual([5, 0], self.check("slot-a:peers", self.path("x"), self.path("y")))
+
+    def test_by_path(self):
+        """A socket unit has its own name for them, or none."""
+        paths = self.path("s"), self.path("s.a")
+        self.assertEqual([0, 5], self.check("ivshmem.socket:ivshmem.socket", *paths))
+        self.assertEqual([0, 5], self.check("", *paths))
+
+    def test_neither(self):
+        process = self.start("mine", self.path("x"))
+        self.assertRegex(self.log(), "warning: nobody is answered on .*/x,.* as mine")
+        self.assertEqual(0, self.join(self.path("s")))
+        process.terminate()
+        self.assertEqual(0, process.wait(support.DEADLINE))
 
 
 class Signals(support.Test):
