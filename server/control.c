@@ -117,6 +117,17 @@ static void on_accept(void *argument, int sock)
     close_fd(sock);
 }
 
+/* A socket that the process before us made, where none is to be any more. */
+static void end_inherited(const struct control_setup *setup, int lock)
+{
+    int fd = inherited_take_any(setup->inherited, CONTROL_NAME);
+
+    if (fd >= 0)
+        listener_end(setup->base, fd, lock, false);
+    else
+        close_fd(lock);
+}
+
 /* The socket is the manager's, or that of the program before us, or a new one. */
 static int open_socket(struct control *control, struct failure *failure)
 {
@@ -137,10 +148,7 @@ static int open_socket(struct control *control, struct failure *failure)
         r = listener_inherit(base, fd, steal_fd(&lock), ours ? control->path : NULL, on_accept,
                              control, &control->listener, failure);
     } else if (r == 0) {
-        fd = inherited_take_any(inherited, CONTROL_NAME);
-        if (fd >= 0) /* it was elsewhere */
-            listener_end(base, fd, steal_fd(&lock), false);
-        fd = -1;
+        end_inherited(&control->setup, steal_fd(&lock)); /* it was elsewhere */
         r = listener_new(base, control->path, &config->control_rights, on_accept, control,
                          &control->listener, failure);
     }
@@ -175,8 +183,11 @@ int control_new(const struct control_setup *setup, struct control **out, struct 
     int r;
 
     *out = NULL;
-    if (setup->config->no_control)
+    if (setup->config->no_control) {
+        if (inherited_has(setup->inherited, INHERITED_LOCK CONTROL_NAME))
+            end_inherited(setup, inherited_take_lock(setup->inherited, CONTROL_NAME));
         return 0;
+    }
     control = calloc(1, sizeof(*control));
     if (!control)
         return failure_set(failure, ENOMEM, "out of memory");

@@ -386,11 +386,14 @@ class Spoilt(Program):
         self.reexec_with(server, "slot = a=7:" + one, "slot = b=8:" + two)
         for lines in (("slot = a=7:" + two, "slot = b=8:" + one), ("slot = a=9:" + two,),
                       ("slot = c=10:" + one, "slot = a=9:" + two, "control-socket = " + three),
-                      ("slot = a=9:" + three, "control-socket = " + one), ()):
+                      ("slot = a=9:" + three, "control-socket = " + one),
+                      ("control-socket = none",), ("slot = b=8:" + one,), ()):
             self.assertNotIn("error", self.reexec_with(server, *lines))
             for line in lines:
                 path = line.split()[-1].rpartition(":")[2]
-                if line.startswith("slot"):
+                if line.endswith("none"):
+                    self.assertEqual([], [n for n in os.listdir(self.folder) if ".ctl" in n])
+                elif line.startswith("slot"):
                     peer = support.RawPeer(path, vectors=2)
                     self.assertIn("=%d:" % peer.id, line)
                     peer.close()
