@@ -285,11 +285,18 @@ void server_start(struct test_server *server, const struct server_setup *setup)
     server_await_log(server, "serving ", 1);
 }
 
+void server_attach(struct test_server *server, const char *socket)
+{
+    *server = (struct test_server){.pid = 0};
+    require(strlen(socket) < PATH_SIZE, "%s: too long", socket);
+    snprintf(server->socket, PATH_SIZE, "%s", socket);
+}
+
 void server_alive(const struct test_server *server)
 {
     int status;
 
-    if (waitpid(server->pid, &status, WNOHANG) == 0)
+    if (!server->pid || waitpid(server->pid, &status, WNOHANG) == 0)
         return;
     fail("the server has ended: %s %d", WIFSIGNALED(status) ? "signal" : "exit status",
          WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));

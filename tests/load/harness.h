@@ -46,7 +46,7 @@ struct server_setup {
 
 /**
  * struct test_server - a running server
- * @pid:    its process
+ * @pid:    its process; 0 of one that is not ours
  * @socket: path of the peers' socket
  * @log:    path of what it writes to stderr
  * @object: path of its memory object
@@ -109,10 +109,13 @@ void child_kill(pid_t pid);
 /** server_start() - start a server and wait until it serves; the test fails if it does not */
 void server_start(struct test_server *server, const struct server_setup *setup);
 
+/** server_attach() - a server that somebody else has started, kills, and starts again */
+void server_attach(struct test_server *server, const char *socket);
+
 /** server_stop() - SIGTERM: it must exit with 0 and leave nothing */
 void server_stop(struct test_server *server);
 
-/** server_alive() - the test fails if the server has ended */
+/** server_alive() - the test fails if the server is ours and has ended */
 void server_alive(const struct test_server *server);
 
 /** server_logged() - how many lines of its log have this text in them */

@@ -61,7 +61,7 @@ struct ivshmem_channel *talk_connect(struct ivshmem *iv, unsigned peer,
     return channel;
 }
 
-/* What comes until the byte 0. */
+/* What comes until the byte 0. Return: NULL when the end comes first. */
 static char *read_answer(int sock)
 {
     size_t room = ANSWER_FIRST, length = 0;
@@ -72,7 +72,10 @@ static char *read_answer(int sock)
 
         require(text, "no memory");
         got = read(sock, text + length, room - length);
-        require(got > 0, "the control socket gave no answer: %s", strerror(errno));
+        if (got <= 0) {
+            free(text);
+            return NULL;
+        }
         length += (size_t)got;
         if (!text[length - 1])
             return text;
@@ -81,21 +84,32 @@ static char *read_answer(int sock)
     }
 }
 
-cJSON *talk_call(const struct test_server *server, const char *method, const char *parameters)
+/* One call. Return: the answer; NULL when the server is away. */
+static char *call_once(const struct test_server *server, const char *call, size_t length)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     _cleanup_close_ int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%.90s.ctl", server->socket);
+    if (connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        send(sock, call, length, MSG_NOSIGNAL) != (ssize_t)length)
+        return NULL;
+    return read_answer(sock);
+}
+
+cJSON *talk_call(const struct test_server *server, const char *method, const char *parameters)
+{
+    int64_t deadline = deadline_in(TALK_MS / 1000);
     char call[512], *text;
     cJSON *answer, *result = NULL;
     int length =
         snprintf(call, sizeof(call), "{\"method\":\"io.ivshmem.Server.%s\",\"parameters\":%s}",
                  method, parameters ? parameters : "{}");
 
-    snprintf(address.sun_path, sizeof(address.sun_path), "%.90s.ctl", server->socket);
-    require(connect(sock, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-                send(sock, call, (size_t)length + 1, MSG_NOSIGNAL) == length + 1,
-            "cannot call %s: %s", method, strerror(errno));
-    text = read_answer(sock);
+    while (!(text = call_once(server, call, (size_t)length + 1))) {
+        require(!server->pid && now_ms() < deadline, "cannot call %s: %s", method, strerror(errno));
+        pause_ms(1);
+    }
     answer = cJSON_Parse(text);
     require(answer, "%s was answered with %s", method, text);
     if (!cJSON_GetObjectItemCaseSensitive(answer, "error"))

@@ -30,6 +30,8 @@ struct ivshmem_channel *talk_connect(struct ivshmem *iv, unsigned peer,
  * @method:     without the interface
  * @parameters: a JSON object; NULL for none
  *
+ * A server that is not ours may be away for a moment: then the call is made again.
+ *
  * Return: the answer's parameters, to be deleted; NULL when the answer is an error.
  */
 cJSON *talk_call(const struct test_server *server, const char *method, const char *parameters);

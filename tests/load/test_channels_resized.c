@@ -6,8 +6,12 @@
  * no one.
  *
  * 200 MB in all and 200 moves at least; IVSHMEM_TEST_LONG=1: 8 GB and 2000.
+ *
+ * IVSHMEM_TEST_SOCKET: with the server there, which test_channels_killed.py kills and starts again
+ * from "moving" on, and until it closes our standard input; a quarter of bytes and moves.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -290,24 +294,35 @@ static void ask_deaf(const struct test_server *server)
     cJSON_Delete(answer);
 }
 
-/* Until enough has gone through, of bytes and of moves; the daemon is another process now and then.
- */
+/* Has the daemon been another process often enough? Ours becomes one now and then. */
+static bool restarted(const struct test_server *server, unsigned done, unsigned moves,
+                      unsigned *restarts)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+
+    if (!server->pid)
+        return poll(&input, 1, 0) > 0; /* its end */
+    if (*restarts < RESTARTS && done >= moves / 4 * (*restarts + 1)) {
+        kill(server->pid, SIGUSR2);
+        server_await_log(server, "serving ", ++*restarts + 1);
+    }
+    return *restarts == RESTARTS;
+}
+
+/* Until enough has gone through, of bytes and of moves. */
 static void move_all(const struct test_server *server, uint64_t bytes, unsigned moves)
 {
     int64_t deadline = deadline_in(SECONDS);
-    unsigned done, restarts = 0;
+    unsigned done = 0, restarts = 0;
     uint64_t number = 0;
 
     ask_deaf(server);
-    while ((done = resize_all(server, &number)) < moves || total_bytes() < bytes ||
-           restarts < RESTARTS) {
+    puts("moving");
+    while (!restarted(server, done, moves, &restarts) || done < moves || total_bytes() < bytes) {
         server_alive(server);
+        done = resize_all(server, &number);
         require(now_ms() < deadline, "only %u moves, and %llu bytes", done,
                 (unsigned long long)total_bytes());
-        if (done >= moves / 4 * (restarts + 1) && restarts < RESTARTS) {
-            kill(server->pid, SIGUSR2);
-            server_await_log(server, "serving ", ++restarts + 1);
-        }
         pause_ms(1);
     }
     printf("%u moves, %llu bytes, %u restarts\n", done, (unsigned long long)total_bytes(),
@@ -348,21 +363,27 @@ int main(void)
     static const char *const options[] = {"--channels", "--mailboxes=12", "--max-channels=64",
                                           NULL};
     const struct server_setup setup = {.vectors = 1, .options = options, .size = REGION};
+    const char *socket = getenv("IVSHMEM_TEST_SOCKET");
+    const unsigned part = socket ? 4 : 1;
     pid_t children[2 * PAIRS + 2];
     struct test_server server;
 
     harness_start("resized", SECONDS);
     shared = talk_shared(sizeof(*shared));
-    server_start(&server, &setup);
+    if (socket)
+        server_attach(&server, socket);
+    else
+        server_start(&server, &setup);
     for (unsigned i = 0; i < 2 * PAIRS + 2; i++) {
         children[i] = start(&server, i);
         await_set(i % 2 ? &shared->channel[i / 2] : &shared->listener[i / 2]);
     }
-    move_all(&server, harness_long() ? UINT64_C(8000000000) : 200000000,
-             harness_long() ? 2000 : 200);
+    move_all(&server, (harness_long() ? UINT64_C(8000000000) : 200000000) / part,
+             (harness_long() ? 2000 : 200) / part);
     shared->enough = 1;
     for (unsigned i = 0; i < 2 * PAIRS + 2; i++)
         talk_await_end(children[i], "a peer", SECONDS);
-    server_stop(&server);
+    if (!socket)
+        server_stop(&server);
     return EXIT_SUCCESS;
 }
