@@ -36,6 +36,7 @@ static struct {
     unsigned n_servers;
     char name[40], directory[PATH_SIZE];
     char log[PATH_SIZE]; /* of the last server that was started */
+    const char *volatile doing;
 } here = {.alive = -1};
 
 /* Removes what is in a directory and starts with a prefix. */
@@ -75,13 +76,24 @@ static void clean_up(void)
     waitpid(here.janitor, NULL, 0);
 }
 
+static void write_text(const char *text)
+{
+    ssize_t written = write(STDERR_FILENO, text, strlen(text));
+
+    (void)written;
+}
+
 static void on_alarm(int number)
 {
-    static const char text[] = "FAIL: the test did not end in time\n";
-    ssize_t written = write(STDERR_FILENO, text, sizeof(text) - 1);
+    const char *doing = here.doing;
 
     (void)number;
-    (void)written;
+    write_text("FAIL: the test did not end in time");
+    if (doing) {
+        write_text(": ");
+        write_text(doing);
+    }
+    write_text("\n");
     _exit(1); /* children die with us, the janitor cleans */
 }
 
@@ -106,6 +118,11 @@ void harness_start(const char *name, unsigned seconds)
     atexit(clean_up);
     signal(SIGALRM, on_alarm);
     alarm((unsigned)((deadline_in(seconds) - now_ms()) / 1000));
+}
+
+void harness_doing(const char *what)
+{
+    here.doing = what;
 }
 
 const char *harness_directory(void)

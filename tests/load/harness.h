@@ -67,6 +67,9 @@ struct test_server {
  */
 void harness_start(const char *name, unsigned seconds);
 
+/** harness_doing() - what to name when the test does not end in time; the text stays where it is */
+void harness_doing(const char *what);
+
 /** harness_directory() - path of the private directory */
 const char *harness_directory(void);
 
