@@ -14,7 +14,7 @@
 
 enum {
     LOOK_MS = 100,
-    GRACE_MS = 500, /* a server that starts has its control socket so soon after the other */
+    GRACE_MS = 3000, /* a server that starts has its control socket so soon after the other */
 };
 
 static int late(struct tool *tool, uint64_t peer)
@@ -66,13 +66,12 @@ static bool is_listed(const cJSON *result, uint64_t peer)
 
 int bells_await_outside(struct tool *tool, const struct arguments *given)
 {
-    const char *word = given->ring ? given->ring : given->words[0];
     int64_t end = tool_deadline(given->wait_peer);
     uint64_t peer;
 
-    if (given->wait_peer < 0) /* and perhaps there is no word */
+    if (given->wait_peer < 0)
         return STATUS_DONE;
-    peer = strtoull(word, NULL, 10);
+    peer = strtoull(given->ring ? given->ring : given->words[0], NULL, 10);
     if (peer > WIRE_ID_MAX || !find_control(tool))
         return STATUS_DONE;
     for (;;) {

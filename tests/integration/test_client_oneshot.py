@@ -15,11 +15,19 @@ import support
 SIZE = 65536
 
 
+def reachable(path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        return sock.connect_ex(path) == 0
+
+
 class OneShot(support.Test):
     def start(self, *options, vectors=2, control=True, **more):
         if not control:
             options += ("--control-socket", "none")
-        return self.server(*options, vectors=vectors, size=more.pop("size", SIZE), **more)
+        server = self.server(*options, vectors=vectors, size=more.pop("size", SIZE), **more)
+        if "--control-socket" not in options:  # it comes after the other socket
+            support.wait_for(lambda: reachable(server.socket + ".ctl"), what="the control socket")
+        return server
 
     def run_one(self, server, *words, status=0, stdin=subprocess.DEVNULL, data=None):
         """Runs a command; returns its standard output, or its standard error if it has to fail."""
@@ -249,8 +257,8 @@ class Doorbells(OneShot):
         peer = self.peer(server)
         self.assertEqual(0, peer.id)
         peer.wait_join(1)
-        # Until it looks: what was rung before does not count.
-        support.wait_for(lambda: peer.ring(1, 0) or process.poll() is not None)
+        peer.wait_ring(0)  # what is rung before is no answer
+        peer.ring(1, 0)
         self.assertEqual((0, ""), self.finish(process)[::2])
 
     def test_we_are_not_the_peer_that_is_missing(self):
