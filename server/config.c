@@ -29,6 +29,8 @@ static const struct option_spec table[] = {
      OPTION_NOT_IN_FILE},
     {"re-exec", 0, NULL, "have the server at --socket execute its program again, and exit",
      option_set_switch, AT(reexec), OPTION_NOT_IN_FILE},
+    {"clean-up", 0, NULL, "remove the sockets and the memory that a server left, and exit",
+     option_set_switch, AT(clean_up), OPTION_NOT_IN_FILE},
     {"foreground", 'F', NULL, "do not become a daemon; log to stderr", option_set_switch,
      AT(foreground), 0},
     {"verbose", 'v', NULL, "log everything; needs --foreground", option_set_switch, AT(verbose), 0},

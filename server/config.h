@@ -42,6 +42,7 @@ struct channel_options {
  * @version:    print the version and exit
  * @check:      say what would be done and exit
  * @reexec:     have the server that runs execute its program again, and exit
+ * @clean_up:   remove what a server that is gone has left, and exit
  * @foreground: do not become a daemon
  * @verbose:    -v: log level debug
  * @fd_store:   keep descriptors with the service manager
@@ -69,7 +70,7 @@ struct channel_options {
  * All strings are owned.
  */
 struct config {
-    bool help, version, check, reexec, foreground, verbose, fd_store, kept;
+    bool help, version, check, reexec, clean_up, foreground, verbose, fd_store, kept;
     int log_level;
     char *file, *pid_file, *socket;
     struct socket_rights rights;

@@ -152,7 +152,8 @@ int config_check(const struct config *config, struct failure *failure)
     bool nameless = region->sealed || region->hugetlb;
     int r = 0;
 
-    if (config->verbose && !config->foreground && !config->check && !config->reexec)
+    if (config->verbose && !config->foreground && !config->check && !config->reexec &&
+        !config->clean_up)
         return failure_set(failure, EINVAL,
                            "option --verbose (-v) needs --foreground (-F): a "
                            "daemon has no terminal; try --log-level=debug");

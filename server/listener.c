@@ -172,7 +172,7 @@ static int check_path(const struct listener *listener, bool *stale, struct failu
     return 0;
 }
 
-static int clear_path(const struct listener *listener, struct failure *failure)
+int listener_clear(struct listener *listener, struct failure *failure)
 {
     bool stale;
     int r = check_path(listener, &stale, failure);
@@ -230,7 +230,7 @@ static int bind_with_rights(struct listener *listener, struct failure *failure)
 
 static int open_socket(struct listener *listener, struct failure *failure)
 {
-    int r = clear_path(listener, failure);
+    int r = listener_clear(listener, failure);
 
     if (r < 0)
         return r;

@@ -92,6 +92,15 @@ int listener_inherit(struct event_base *base, int fd, int lock, const char *path
 void listener_set_ready(struct listener *listener, listener_ready_fn *ready);
 
 /**
+ * listener_clear() - remove the socket that a crashed server left in the listener's place
+ * @listener: not opened yet
+ * @failure:  says what is in the way
+ *
+ * Return: 0 or a negative errno.
+ */
+int listener_clear(struct listener *listener, struct failure *failure);
+
+/**
  * listener_end() - a socket that the process before us made is no longer wanted: remove it
  * @base: event loop
  * @fd:   the listening socket, taken

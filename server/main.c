@@ -11,6 +11,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "server/ask.h"
+#include "server/clean_up.h"
 #include "server/config.h"
 #include "server/inherited.h"
 #include "server/launch.h"
@@ -102,24 +103,29 @@ static int end_output(void)
     return EXIT_FAILURE;
 }
 
-/* Help, version, --check-config and --re-exec: nothing is served. */
-static int inform(const struct config *config)
+/* Whether something else is asked for than to serve. */
+static bool is_errand(const struct config *config)
+{
+    return config->help || config->version || config->check || config->reexec || config->clean_up;
+}
+
+static int run_errand(const struct config *config)
 {
     struct failure failure = {.text = ""};
+    int r = 0;
 
-    if (config->reexec && !config->help && !config->version && !config->check) {
-        if (ask_reexec(config, &failure) == 0)
-            return EXIT_SUCCESS;
-        fprintf(stderr, "ivshmem-server: %s\n", failure.text);
-        return EXIT_FAILURE;
-    }
     if (config->help)
         config_print_help(stdout);
     else if (config->version)
         puts("ivshmem-server " PACKAGE_VERSION);
-    else
+    else if (config->check)
         config_print(config, stdout);
-    return end_output();
+    else
+        r = config->reexec ? ask_reexec(config, &failure) : clean_up(config, &failure);
+    if (r == 0)
+        return end_output();
+    fprintf(stderr, "ivshmem-server: %s\n", failure.text);
+    return EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)
@@ -133,8 +139,8 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     log_open(LOG_TO_STDERR, "ivshmem-server");
     r = parse(&config, argc, argv, &failure);
-    if (r == 0 && (config.help || config.version || config.check || config.reexec)) {
-        status = inform(&config);
+    if (r == 0 && is_errand(&config)) {
+        status = run_errand(&config);
         r = 1;
     }
     if (r == 0) {

@@ -354,6 +354,38 @@ static void remove_name(const struct region *region)
         unlinkat(region->directory, region->name, 0);
 }
 
+static int remove_left_over(const struct region *region, const struct region_setup *setup,
+                            struct failure *failure)
+{
+    uid_t owner = setup->owner == (uid_t)-1 ? geteuid() : setup->owner;
+    struct stat status;
+
+    if (fstatat(region->directory, region->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : refuse_object(setup, errno, strerror(errno), failure);
+    if (!S_ISREG(status.st_mode) || (status.st_uid != owner && status.st_uid != geteuid()))
+        return refuse_object(setup, EPERM, "is not a server's of ours", failure);
+    if (unlinkat(region->directory, region->name, 0) < 0)
+        return refuse_object(setup, errno, strerror(errno), failure);
+    log_notice("removed the object %s", region->name);
+    return 0;
+}
+
+int region_remove(const struct region_setup *setup, struct failure *failure)
+{
+    struct region *region = region_alloc(setup);
+    int r;
+
+    if (!region)
+        return failure_set(failure, ENOMEM, "out of memory");
+    r = region->kind == REGION_NAMED ? open_directory(region, setup, failure) : 0;
+    if (r == 0 && region->name)
+        r = lock_name(region, -1, failure);
+    if (r == 0 && region->name && !setup->keep && !setup->adopt)
+        r = remove_left_over(region, setup, failure);
+    region_free(region);
+    return r;
+}
+
 void region_undo(struct region *region)
 {
     region->remove = region->made;

@@ -104,6 +104,15 @@ int region_new(const struct region_setup *setup, struct region **out, struct fai
 int region_inherit(const struct region_setup *setup, int fd, int lock, struct region **out,
                    struct failure *failure);
 
+/**
+ * region_remove() - remove the object that a server which is gone has left, if it has a name
+ * @setup:   what the server was given
+ * @failure: says what is in the way
+ *
+ * Return: 0, also when there is none or it is to be kept; or a negative errno.
+ */
+int region_remove(const struct region_setup *setup, struct failure *failure);
+
 /** region_undo() - the start has failed: when the region is freed, what it made goes, the rest
  * stays */
 void region_undo(struct region *region);

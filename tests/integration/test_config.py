@@ -11,7 +11,8 @@ import time
 import support
 
 MIB = 1 << 20
-COMMAND_LINE_ONLY = {"help", "version", "config", "check-config", "re-exec"}
+COMMAND_LINE_ONLY = {"help", "version", "config", "check-config", "re-exec",
+                     "clean-up"}
 
 
 def options_of_help():

@@ -278,6 +278,31 @@ class AfterCrash(support.Test):
         self.assertEqual(0, self.peer(server).id)
         server.stop()
 
+    def test_clean_up(self):
+        """--clean-up removes what is left, but not of a server that runs, and not what is kept."""
+        path, name = self.path("s"), "ivshmem-test-%d-left" % os.getpid()
+        places = ["-S", path, "-M", name, "--slot=a=5", "--slot=b=6:" + self.path("b")]
+        server = self.server(*places, socket_path=path, name=name)
+        peer = self.peer(server)
+        self.refused("--clean-up", *places, names=False, mentions=[path, server.pid])
+        self.peer(server)
+        peer.wait_join(1)
+        self.refused("--clean-up", "-S", self.path("x"), "-M", name, names=False,
+                     mentions=[name, server.pid])
+        self.assertTrue(os.path.exists(server.shm))
+        server.kill()
+        for options, left in ((["--keep"], True), (["--adopt"], True), ([], False), ([], False)):
+            result = support.run(support.SERVER, "--clean-up", *places, *options)
+            self.assertEqual((0, ""), (result.returncode, result.stdout), result.stderr)
+            self.assertEqual(left, os.path.exists(server.shm))
+        self.assertEqual([], server.left_behind())
+        for place in (path + ".a", self.path("b"), path + ".a.lock", self.path("b.lock")):
+            self.assertFalse(os.path.exists(place), place)
+        with open(path, "w"):
+            pass
+        self.refused("--clean-up", *places, names=False, mentions=[path, "not a socket"])
+        self.assertTrue(os.path.exists(path))
+
     def test_same_size_is_adopted_with_its_content(self):
         first = self.server(size=65536)
         old = self.peer(first)

@@ -43,7 +43,8 @@ sys.stdin.read()
 def with_program(unit, program):
     """The text of a unit, with another program for the one that will be installed."""
     with open(os.path.join(BUILT, unit)) as f:
-        return re.sub(r"(?<=^ExecStart=)\S+", program, f.read(), flags=re.MULTILINE)
+        return re.sub(r"^(ExecStart=|ExecStopPost=-)\S+", r"\1" + program, f.read(),
+                      flags=re.MULTILINE)
 
 
 class Test(support.Test):
