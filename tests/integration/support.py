@@ -55,6 +55,11 @@ FILE_LIMIT = 600 * SLOW  # seconds until a whole test file counts as hung
 LOG_BURST, LOG_SECONDS = 100, 5  # the server logs so many lines of a kind in this time
 NOBODY = 65534
 
+# Under nohup, or in the background of a shell, these are ignored, and would be by all that is tested.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+
 HELP = (
     "dump: dump peers (including us)\n"
     "int <peer> <vector>: notify one vector on a peer\n"
