@@ -130,7 +130,7 @@ static void add_region(cJSON *reply, const struct control_setup *setup)
     if (setup->region->kind == REGION_DIRECTORY)
         varlink_add_text(region, "directory", asked->directory);
     varlink_add_integer(region, "size", setup->region->size);
-    cJSON_AddBoolToObject(region, "sealed", asked->sealed);
+    cJSON_AddBoolToObject(region, "sealed", region_is_sealed(setup->region));
     cJSON_AddBoolToObject(region, "reserved", asked->reserve);
 }
 

@@ -313,6 +313,24 @@ static int inherit_name(struct region *region, const struct region_setup *setup,
     return 0;
 }
 
+/* Whether the memory is an object with the name that the options have, whatever else they say. */
+static bool has_name(const struct region_setup *setup, const struct stat *memory)
+{
+    _cleanup_close_ int directory = open(SHM_DIRECTORY, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct stat status;
+
+    return directory >= 0 && setup->name &&
+           fstatat(directory, setup->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           status.st_ino == memory->st_ino && status.st_dev == memory->st_dev;
+}
+
+bool region_is_sealed(const struct region *region)
+{
+    int seals = fcntl(region->fd, F_GET_SEALS);
+
+    return seals >= 0 && (seals & F_SEAL_SHRINK);
+}
+
 int region_inherit(const struct region_setup *setup, int fd, int lock, struct region **out,
                    struct failure *failure)
 {
@@ -327,6 +345,8 @@ int region_inherit(const struct region_setup *setup, int fd, int lock, struct re
         (uint64_t)region->status.st_size != setup->size)
         r = failure_set(failure, EPROTO, "the memory that came back is not %llu bytes of memory",
                         ULL(setup->size));
+    if (r == 0 && has_name(setup, &region->status))
+        region->kind = REGION_NAMED;
     if (r == 0 && region->kind == REGION_NAMED &&
         inherit_name(region, setup, steal_fd(&held), failure) < 0) {
         log_error("%s. Going on with the memory that the peers share, whatever has its name",

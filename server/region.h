@@ -104,6 +104,9 @@ int region_new(const struct region_setup *setup, struct region **out, struct fai
 int region_inherit(const struct region_setup *setup, int fd, int lock, struct region **out,
                    struct failure *failure);
 
+/** region_is_sealed() - whether nobody can make it smaller */
+bool region_is_sealed(const struct region *region);
+
 /**
  * region_remove() - remove the object that a server which is gone has left, if it has a name
  * @setup:   what the server was given

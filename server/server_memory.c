@@ -126,7 +126,7 @@ int server_make_memory(struct server *server, struct failure *failure)
             set_aside(server);
         r = make_anew(server, failure);
     }
-    if (r == 0 && !server->config->region.sealed)
+    if (r == 0 && !region_is_sealed(server->region))
         r = guard_new(server->base, server->region, &server->guard, failure);
     if (r < 0 && server->restored) { /* peers that are there are worth more */
         log_error("%s. Going on without", failure->text);

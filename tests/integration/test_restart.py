@@ -593,6 +593,20 @@ class Places(Service):
         peers.append(self.join())
         self.same_tables(peers)
 
+    def test_kind_of_memory_that_changes(self):
+        """Memory with a name is guarded and removed, though the options ask for another kind."""
+        service = self.service(own_socket=True)
+        peers, path = [self.join(), self.join()], "/dev/shm/" + self.shm
+        service.command = self.command("--sealed")
+        service.restart()
+        peers.append(self.join())
+        os.truncate(path, 0)
+        wait_for(lambda: os.stat(path).st_size == SIZE, what="the size to be put right")
+        service.command.remove("--fd-store")  # it ends for good then
+        service.restart()
+        service.kill(signal.SIGTERM)
+        self.assertFalse(os.path.exists(path))
+
     def test_name_of_the_memory_is_taken(self):
         """Another one holds the lock of the name by now: the peers keep their memory all the same."""
         service = self.service(own_socket=True)
