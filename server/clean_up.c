@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #include "common/cleanup.h"
-#include "server/doors.h"
 #include "server/listener.h"
 #include "server/region.h"
 
@@ -38,7 +37,8 @@ static int take_all(struct places *places, const struct config *config, struct f
     for (size_t i = 0; r == 0 && i <= config->n_slots; i++) {
         _cleanup_free_ char *path = NULL;
 
-        r = doors_path(config, i < config->n_slots ? &config->slots[i] : NULL, &path, failure);
+        r = config_peers_path(config, i < config->n_slots ? &config->slots[i] : NULL, &path,
+                              failure);
         if (r == 0)
             r = take(places, path, config, failure);
     }

@@ -165,12 +165,31 @@ void config_deinit(struct config *config)
     *config = (struct config){.help = false};
 }
 
+/* After asprintf(): @length is what it returned. */
+static int keep_path(int length, char **path, struct failure *failure)
+{
+    if (length >= 0)
+        return 0;
+    *path = NULL;
+    return failure_set(failure, ENOMEM, "out of memory");
+}
+
 int config_control_path(const struct config *config, char **path, struct failure *failure)
 {
-    int r = config->control_socket ? asprintf(path, "%s", config->control_socket)
-                                   : asprintf(path, "%s.ctl", config->socket);
+    int length = config->control_socket ? asprintf(path, "%s", config->control_socket)
+                                        : asprintf(path, "%s.ctl", config->socket);
 
-    return r < 0 ? failure_set(failure, ENOMEM, "out of memory") : 0;
+    return keep_path(length, path, failure);
+}
+
+int config_peers_path(const struct config *config, const struct slot *slot, char **path,
+                      struct failure *failure)
+{
+    int length = !slot          ? asprintf(path, "%s", config->socket)
+                 : slot->socket ? asprintf(path, "%s", slot->socket)
+                                : asprintf(path, "%s.%s", config->socket, slot->name);
+
+    return keep_path(length, path, failure);
 }
 
 static bool is_given(const struct config *config, const char *name)

@@ -124,6 +124,18 @@ int config_parse_kept(struct config *config, int argc, char **argv, const char *
 int config_control_path(const struct config *config, char **path, struct failure *failure);
 
 /**
+ * config_peers_path() - where a socket that peers connect to is to be
+ * @config:  the configuration
+ * @slot:    whose it is, NULL for the common one
+ * @path:    set to it, to be free()d
+ * @failure: says that there is no memory
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int config_peers_path(const struct config *config, const struct slot *slot, char **path,
+                      struct failure *failure);
+
+/**
  * config_check() - whether the options go together
  * @config:  all that was given
  * @failure: names those that do not, and the way out

@@ -43,9 +43,8 @@ static int add_slot(struct place *places, size_t *count, const struct config *co
 {
     _cleanup_free_ char *path = NULL, *what = NULL;
 
-    if (asprintf(&what, "slot %s", slot->name) < 0 ||
-        (slot->socket ? asprintf(&path, "%s", slot->socket)
-                      : asprintf(&path, "%s.%s", config->socket, slot->name)) < 0)
+    if (config_peers_path(config, slot, &path, NULL) < 0 ||
+        asprintf(&what, "slot %s", slot->name) < 0)
         return -ENOMEM;
     return add_socket(places, count, path, what);
 }

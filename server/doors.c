@@ -192,18 +192,6 @@ static int place_door(const struct doors_setup *setup, struct door *door, int *k
     return 0;
 }
 
-int doors_path(const struct config *config, const struct slot *slot, char **path,
-               struct failure *failure)
-{
-    const bool at_common = slot && !slot->socket;
-
-    if (asprintf(path, "%s%s%s", slot && slot->socket ? slot->socket : config->socket,
-                 at_common ? "." : "", at_common ? slot->name : "") >= 0)
-        return 0;
-    *path = NULL;
-    return failure_set(failure, ENOMEM, "out of memory");
-}
-
 static int place_doors(const struct doors_setup *setup, struct doors *doors,
                        struct failure *failure)
 {
@@ -236,7 +224,7 @@ int doors_new(const struct doors_setup *setup, struct doors **out, struct failur
         *door = (struct door){.store = setup->store, .fd = -1, .lock = -1};
         /* The common one last: who sees it finds all the others there. */
         door->slot = i < count - 1 ? &setup->config->slots[i] : NULL;
-        r = doors_path(setup->config, door->slot, &door->path, failure);
+        r = config_peers_path(setup->config, door->slot, &door->path, failure);
         if (r == 0)
             find_inherited(setup, door);
     }

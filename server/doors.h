@@ -63,18 +63,6 @@ int doors_open(struct doors *doors, struct hub *hub, struct failure *failure);
  */
 struct slot *doors_slot(const struct doors *doors, int sock);
 
-/**
- * doors_path() - where a door is to be
- * @config:  the options
- * @slot:    whose it is, NULL for the peers' common one
- * @path:    set to it, to be free()d
- * @failure: says that there is no memory
- *
- * Return: 0 or -ENOMEM.
- */
-int doors_path(const struct config *config, const struct slot *slot, char **path,
-               struct failure *failure);
-
 /** doors_resume() - accept again: descriptors were given back, or the manager reads again */
 void doors_resume(struct doors *doors);
 
