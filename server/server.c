@@ -237,8 +237,7 @@ static int store_and_tell(struct server *server, struct failure *failure)
     return 0;
 }
 
-/* Peers that are there are worth more than what a change of the options has spoilt. */
-static int forgive(const struct server *server, int r, const struct failure *failure)
+int server_forgive(const struct server *server, int r, const struct failure *failure)
 {
     if (r == 0 || !server->restored)
         return r;
@@ -264,9 +263,9 @@ static int make_views(struct server *server, struct failure *failure)
                                           .clerk = server->clerk};
     int r = control_new(&control, &server->control, failure);
 
-    r = forgive(server, r, failure);
+    r = server_forgive(server, r, failure);
     if (r == 0)
-        r = forgive(server, metrics_new(&metrics, &server->metrics, failure), failure);
+        r = server_forgive(server, metrics_new(&metrics, &server->metrics, failure), failure);
     server->hub->reserved = (server->control ? CONTROL_DESCRIPTORS : 0) +
                             (server->metrics ? METRICS_DESCRIPTORS : 0) +
                             (server->clerk ? CLERK_DESCRIPTORS : 0);

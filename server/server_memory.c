@@ -128,9 +128,5 @@ int server_make_memory(struct server *server, struct failure *failure)
     }
     if (r == 0 && !region_is_sealed(server->region))
         r = guard_new(server->base, server->region, &server->guard, failure);
-    if (r < 0 && server->restored) { /* peers that are there are worth more */
-        log_error("%s. Going on without", failure->text);
-        r = 0;
-    }
-    return r;
+    return server_forgive(server, r, failure);
 }

@@ -63,6 +63,19 @@ struct server {
 int server_make_memory(struct server *server, struct failure *failure);
 
 /**
+ * server_forgive() - whether a part that cannot be made ends the server
+ * @server:  the server
+ * @r:       what making it returned
+ * @failure: why
+ *
+ * Peers that are there are worth more than what a change of the options has spoilt: where they have
+ * been restored, it is logged and left out.
+ *
+ * Return: 0 or @r.
+ */
+int server_forgive(const struct server *server, int r, const struct failure *failure);
+
+/**
  * server_prepare_reexec() - be ready to execute the program again
  * @server:  the server
  * @failure: what is missing
