@@ -60,6 +60,7 @@ static int call(int sock, const char *text, char *reply, size_t size)
     return 0;
 }
 
+/* Whether it does what was asked. */
 static int judge(const char *reply, struct failure *failure)
 {
     cJSON *message = cJSON_Parse(reply);
@@ -95,6 +96,9 @@ int ask_reexec(const struct config *config, struct failure *failure)
     if (sock < 0)
         return sock;
     r = call(sock, "{\"method\":\"io.ivshmem.Server.Reexec\"}", reply, sizeof(reply));
+    if (r == -EAGAIN)
+        return failure_set(failure, ETIMEDOUT, "the server at %s has not answered for %d seconds",
+                           path, PATIENCE_SECONDS);
     if (r < 0)
         return failure_set(failure, -r, "the server at %s does not answer: %s", path, strerror(-r));
     return judge(reply, failure);

@@ -13,7 +13,7 @@
  * @config:  tells where they are. The memory stays with --keep and --adopt
  * @failure: what is in the way; a server that runs, for instance
  *
- * Return: 0, also when there was nothing; a negative errno, and then the memory is still there.
+ * Return: 0, also when there was nothing; or a negative errno.
  */
 int clean_up(const struct config *config, struct failure *failure);
 

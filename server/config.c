@@ -305,8 +305,11 @@ void config_print(const struct config *config, FILE *out)
     const struct region_setup *region = &config->region;
     const char *kind = region->sealed    ? "sealed, no name"
                        : region->hugetlb ? "huge pages, no name"
-                       : config->shm_dir ? "no name, in directory"
-                                         : "object";
+                       : config->shm_dir ? "no name, in directory "
+                                         : "object ";
+    const char *place = region->sealed || region->hugetlb ? ""
+                        : config->shm_dir                 ? config->shm_dir
+                                                          : config->shm_name;
 
     fprintf(out, "configuration is good\n");
     fprintf(out, "socket: %s, mode %04o\n", config->socket, (unsigned)config->rights.mode);
@@ -316,8 +319,8 @@ void config_print(const struct config *config, FILE *out)
                 config->slots[i].socket ? config->slots[i].socket : config->socket,
                 config->slots[i].socket ? "" : ".",
                 config->slots[i].socket ? "" : config->slots[i].name);
-    fprintf(out, "memory: %llu bytes, %s %s, mode %04o, %s\n", (unsigned long long)region->size,
-            kind, config->shm_dir ? config->shm_dir : config->shm_name, (unsigned)region->mode,
+    fprintf(out, "memory: %llu bytes, %s%s, mode %04o, %s\n", (unsigned long long)region->size,
+            kind, place, (unsigned)region->mode,
             region->reserve ? "reserved at start" : "not reserved");
     fprintf(out, "vectors: %u\n", config->n_vectors);
     print_channels(config, out);

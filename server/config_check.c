@@ -151,6 +151,10 @@ int config_check(const struct config *config, struct failure *failure)
     bool nameless = region->sealed || region->hugetlb;
     int r = 0;
 
+    if (config->reexec && config->clean_up)
+        return failure_set(failure, EINVAL,
+                           "--re-exec is for a server that runs, --clean-up for one that is gone: "
+                           "choose one");
     if (config->verbose && !config->foreground && !config->check && !config->reexec &&
         !config->clean_up)
         return failure_set(failure, EINVAL,

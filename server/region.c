@@ -379,11 +379,16 @@ static int remove_left_over(const struct region *region, const struct region_set
 {
     uid_t owner = setup->owner == (uid_t)-1 ? geteuid() : setup->owner;
     struct stat status;
+    char why[32];
 
     if (fstatat(region->directory, region->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : refuse_object(setup, errno, strerror(errno), failure);
-    if (!S_ISREG(status.st_mode) || (status.st_uid != owner && status.st_uid != geteuid()))
-        return refuse_object(setup, EPERM, "is not a server's of ours", failure);
+    if (!S_ISREG(status.st_mode))
+        return refuse_object(setup, EEXIST, "is not a regular file", failure);
+    if (status.st_uid != owner && status.st_uid != geteuid()) {
+        snprintf(why, sizeof(why), "belongs to uid %u", (unsigned)status.st_uid);
+        return refuse_object(setup, EPERM, why, failure);
+    }
     if (unlinkat(region->directory, region->name, 0) < 0)
         return refuse_object(setup, errno, strerror(errno), failure);
     log_notice("removed the object %s", region->name);

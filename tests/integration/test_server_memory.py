@@ -298,6 +298,9 @@ class AfterCrash(support.Test):
         self.assertEqual([], server.left_behind())
         for place in (path + ".a", self.path("b"), path + ".a.lock", self.path("b.lock")):
             self.assertFalse(os.path.exists(place), place)
+        os.mkdir(server.shm)
+        self.addCleanup(os.rmdir, server.shm)
+        self.refused("--clean-up", *places, names=False, mentions=[name, "not a regular file"])
         with open(path, "w"):
             pass
         self.refused("--clean-up", *places, names=False, mentions=[path, "not a socket"])

@@ -32,6 +32,17 @@ class Usage(support.Test):
         self.assertEqual((0, ""), (result.returncode, result.stderr))
         self.assertRegex(result.stdout, r"ivshmem-server.*\d")
 
+    def test_two_errands(self):
+        self.refused("--re-exec", "--clean-up", names=False, mentions=["choose one"])
+
+    def test_check_tells_where_the_memory_is(self):
+        for options, told in ((["-M", "demo"], ", object demo, mode"),
+                              (["-m", "/tmp"], ", no name, in directory /tmp, mode"),
+                              (["--sealed"], ", sealed, no name, mode"),
+                              (["--hugetlb"], ", huge pages, no name, mode")):
+            result = support.run(support.SERVER, "--check-config", *options)
+            self.assertIn(told, result.stdout)
+
     def test_output_that_goes_nowhere(self):
         for option in ("--help", "--version", "--check-config"):
             with open("/dev/full", "w") as full:
