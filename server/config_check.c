@@ -74,8 +74,7 @@ static int compare_places(const void *one, const void *other)
     return strcmp(((const struct place *)one)->path, ((const struct place *)other)->path);
 }
 
-/* One path for two things: the second would find the first in its way, and take it for another's.
- */
+/* One path for two things: the second would take the first for another server's. */
 static int check_places(const struct config *config, struct failure *failure)
 {
     struct place *places = calloc(2 * config->n_slots + 6, sizeof(*places));

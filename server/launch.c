@@ -32,8 +32,7 @@ int launch_streams(void)
     return 0;
 }
 
-/* Waits for the child's word, or its end. Return: 1 with the exit status for the shell, or -errno.
- */
+/* Waits for the child's word, or its end. Return: 1 with an exit status, or a negative errno. */
 static int wait_for_child(pid_t child, int ready, int *exit_status, struct failure *failure)
 {
     int status;

@@ -102,9 +102,9 @@ int listener_clear(struct listener *listener, struct failure *failure);
 
 /**
  * listener_end() - a socket that the process before us made is no longer wanted: remove it
- * @base: event loop
- * @fd:   the listening socket, taken
- * @lock: its lock file, taken; -1 for none
+ * @base:  event loop
+ * @fd:    the listening socket, taken
+ * @lock:  its lock file, taken; -1 for none
  * @peers: peers come in there, and who waits in its backlog has to be turned away
  */
 void listener_end(struct event_base *base, int fd, int lock, bool peers);

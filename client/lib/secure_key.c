@@ -27,7 +27,7 @@ int ivshmem_secure_set_key(struct ivshmem_secure *secure, const void *key, size_
     return 0;
 }
 
-/* Return: whether nobody but us and root can read or write the file. */
+/* Whether nobody but us and root can read or write the file. Return: 0 or a negative errno. */
 static int check_file(struct ivshmem_secure *secure, const char *path, int fd)
 {
     struct failure *failure = &secure->failure;

@@ -66,7 +66,7 @@ struct command_form {
  * @least:   fewest words after the name
  * @most:    most words
  * @check:   more to check before anything is done; NULL for nothing. Return: 0 or a negative errno
- * @before: waits for what must be there before we join; NULL for nothing. Return: enum status
+ * @before:  waits for what must be there before we join; NULL for nothing. Return: enum status
  * @needs_place: says whether a command that needs less needs a place as it was given; NULL: no
  * @run:     does it, and says all there is to say. Return: enum status
  */

@@ -17,7 +17,6 @@ from unittest import mock
 
 import manager
 import support
-import varlink
 from support import wait_for
 from varlink import Control
 
@@ -123,7 +122,7 @@ class Success(Program):
     def test_counters_go_on(self):
         """And the uptime with them: whoever draws them sees one service."""
         def status():
-            with varlink.Control(server.socket + ".ctl") as control:
+            with Control(server.socket + ".ctl") as control:
                 return control.status()
 
         def started():
