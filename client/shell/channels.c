@@ -299,7 +299,7 @@ const struct command channel_commands[] = {
         .name = "send",
         .forms = {{"<file>|-", "send a file or standard input through a channel"}},
         .details =
-            "With --port it connects, sends, and closes: the receiver has everything then, or\n"
+            "With --port it connects, sends, and closes: the receiver gets everything, or\n"
             "knows that it has not. Without, it uses the channel of channel connect or listen.",
         .options = send_options,
         .needs = NEEDS_PLACE,

@@ -24,10 +24,11 @@ int secure_new(struct tool *tool, const struct arguments *given, struct ivshmem_
         return emit_error(&tool->emit, STATUS_USAGE,
                           "--key-file: not in this build, which was made without GnuTLS");
     if (r < 0)
-        return emit_error(&tool->emit, STATUS_USAGE, "%s", strerror(-r));
+        return emit_error(&tool->emit, STATUS_USAGE, "--key-file: %s", strerror(-r));
     r = ivshmem_secure_read_key(made, given->key_file);
     if (r < 0) {
-        status = emit_error(&tool->emit, STATUS_USAGE, "%s", ivshmem_secure_error(made));
+        status =
+            emit_error(&tool->emit, STATUS_USAGE, "--key-file: %s", ivshmem_secure_error(made));
         made = ivshmem_secure_free(made);
     }
     *secure = made;

@@ -117,6 +117,7 @@ class Failures(Test):
                           (self.file("phrase", "correct horse battery"), "in hexadecimal")):
             for command in ("send", "recv"):
                 client = self.spawn(command, "--port", 7, "--key-file", key, self.file("in", "x"))
+                self.told(client, 1, "--key-file: ")
                 self.told(client, 1, text)
 
     def test_usage(self):
