@@ -27,7 +27,7 @@ static int take(struct places *places, const char *path, const struct config *co
 
     if (r == 0)
         places->n_items++;
-    return r;
+    return r == -ENOENT ? 0 : r; /* where there is no directory, nothing is in it */
 }
 
 static int take_all(struct places *places, const struct config *config, struct failure *failure)

@@ -295,6 +295,8 @@ class AfterCrash(support.Test):
             result = support.run(support.SERVER, "--clean-up", *places, *options)
             self.assertEqual((0, ""), (result.returncode, result.stdout), result.stderr)
             self.assertEqual(left, os.path.exists(server.shm))
+        result = support.run(support.SERVER, "--clean-up", "-S", self.path("no/such"), "-M", name)
+        self.assertEqual((0, "", ""), (result.returncode, result.stdout, result.stderr))
         self.assertEqual([], server.left_behind())
         for place in (path + ".a", self.path("b"), path + ".a.lock", self.path("b.lock")):
             self.assertFalse(os.path.exists(place), place)
