@@ -7,7 +7,7 @@
  * change, forge, repeat, reorder or leave out one without being found out. It is GnuTLS that does
  * so.
  *
- *     struct ivshmem_secure *secure;
+ *     struct ivshmem_secure *secure = NULL;
  *     int r = ivshmem_secure_new(&secure);
  *
  *     if (r == 0)
@@ -24,7 +24,8 @@
  * The rules are those of ivshmem.h. The time-out of the channel is how long a call waits whenever
  * nothing moves. A call that returns -EAGAIN, -ETIMEDOUT or -EBUSY is made again with the same
  * arguments, and goes on where it was. After what has ended the channel, the other errors but
- * -EINVAL and -EMSGSIZE, every call returns that again.
+ * -EINVAL and -EMSGSIZE, every call returns that again; but when the other side has sent its last
+ * message, which is -EPIPE for who receives, sending goes on.
  */
 #ifndef IVSHMEM_SECURE_H
 #define IVSHMEM_SECURE_H
@@ -156,7 +157,8 @@ IVSHMEM_API ssize_t ivshmem_secure_recv_part(struct ivshmem_secure *secure, void
  * ivshmem_secure_end() - tell the other side that nothing more comes
  * @secure: started
  *
- * Without it the other side takes the end of the channel for a loss. Receiving goes on.
+ * Without it the other side takes the end of the channel for a loss. Receiving goes on, and the
+ * other side can still send, until it ends too.
  *
  * Return: as ivshmem_secure_send().
  */

@@ -36,6 +36,7 @@ enum {
  * @out_size: bytes of it, with the header
  * @out_done: how many GnuTLS has taken
  * @no_more:  we have ended: nothing more can be sent
+ * @over:     the other side has ended: nothing more comes
  * @taken:    bytes of the program's buffer that were packed, in a call that was not finished
  * @header:   of the piece that we receive
  * @header_have: bytes of it that have come
@@ -58,7 +59,7 @@ struct ivshmem_secure {
     int ended;
     uint8_t out[SECURE_HEADER + SECURE_PIECE];
     size_t out_size, out_done;
-    bool no_more;
+    bool no_more, over;
     size_t taken;
     uint8_t header[SECURE_HEADER];
     size_t header_have;

@@ -88,6 +88,18 @@ static int lost(struct ivshmem_secure *secure)
     return secure_end_with(secure, -ECONNRESET);
 }
 
+static int no_more_comes(struct ivshmem_secure *secure)
+{
+    return failure_set(&secure->failure, EPIPE, "the other side has ended");
+}
+
+static int check_receiving(struct ivshmem_secure *secure)
+{
+    int r = secure_usable(secure);
+
+    return r == 0 && secure->over ? no_more_comes(secure) : r;
+}
+
 /* Return: bytes, at least one; or an error. */
 static ssize_t pull(struct ivshmem_secure *secure, void *buffer, size_t size)
 {
@@ -99,8 +111,8 @@ static ssize_t pull(struct ivshmem_secure *secure, void *buffer, size_t size)
         if (got == 0 && secure->within)
             return lost(secure);
         if (got == 0) {
-            failure_describe(&secure->failure, "the other side has ended");
-            return secure_end_with(secure, -EPIPE);
+            secure->over = true;
+            return no_more_comes(secure);
         }
         got = secure_judge(secure, got);
         if (got < 0)
@@ -155,7 +167,7 @@ static ssize_t take(struct ivshmem_secure *secure, void *buffer, size_t room, bo
 ssize_t ivshmem_secure_recv_part(struct ivshmem_secure *secure, void *buffer, size_t size,
                                  bool *more)
 {
-    int r = secure_usable(secure);
+    int r = check_receiving(secure);
 
     if (r == 0 && !size)
         r = failure_set(&secure->failure, EINVAL, "a part has at least one byte");
@@ -166,7 +178,7 @@ ssize_t ivshmem_secure_recv_part(struct ivshmem_secure *secure, void *buffer, si
 ssize_t ivshmem_secure_recv(struct ivshmem_secure *secure, void *buffer, size_t size)
 {
     bool more = true;
-    ssize_t got = secure_usable(secure);
+    ssize_t got = check_receiving(secure);
 
     while (got >= 0 && more) {
         size_t room = size > secure->have ? size - secure->have : 0;

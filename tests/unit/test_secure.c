@@ -169,6 +169,29 @@ static void messages_of_all_sizes(void **state)
     assert_int_equal(-EINVAL, ivshmem_secure_send(sa, "late", 4));
 }
 
+/* Each direction ends by itself: an answer can follow the other side's last word. */
+static void ends_of_both(void **state)
+{
+    char buffer[16];
+    bool more;
+
+    (void)state;
+    started();
+    assert_int_equal(0, ivshmem_secure_send(sa, "question", 8));
+    assert_int_equal(0, ivshmem_secure_end(sa));
+    assert_int_equal(8, ivshmem_secure_recv(sb, buffer, sizeof(buffer)));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(-EPIPE, ivshmem_secure_recv(sb, buffer, sizeof(buffer)));
+        assert_int_equal(-EPIPE, ivshmem_secure_recv_part(sb, buffer, sizeof(buffer), &more));
+        assert_string_equal("the other side has ended", ivshmem_secure_error(sb));
+    }
+    assert_int_equal(0, ivshmem_secure_send(sb, "answer", 6));
+    assert_int_equal(0, ivshmem_secure_end(sb));
+    b = ivshmem_close(b);
+    assert_int_equal(6, ivshmem_secure_recv(sa, buffer, sizeof(buffer)));
+    assert_int_equal(-EPIPE, ivshmem_secure_recv(sa, buffer, sizeof(buffer)));
+}
+
 static void parts(void **state)
 {
     char buffer[16];
@@ -482,6 +505,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(messages_of_all_sizes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(ends_of_both, set_up, tear_down),
         cmocka_unit_test_setup_teardown(parts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_of_its_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_reads_along, set_up, tear_down),
