@@ -10,10 +10,11 @@
  *
  *     const struct ivshmem_callbacks callbacks = {.size = sizeof(callbacks), .notification = rung};
  *     struct ivshmem *iv;
- *     int r = ivshmem_new(&iv, &callbacks, NULL);
+ *     int r;
  *
- *     if (r == 0)
- *         r = ivshmem_open(iv, "unix:/tmp/ivshmem_socket");
+ *     if (ivshmem_new(&iv, &callbacks, NULL) < 0)
+ *         return 1;
+ *     r = ivshmem_open(iv, "unix:/tmp/ivshmem_socket");
  *     while (r == 0) {
  *         struct pollfd wait = {.fd = ivshmem_fd(iv), .events = POLLIN};
  *
