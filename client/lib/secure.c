@@ -104,26 +104,36 @@ int secure_end_with(struct ivshmem_secure *secure, int error)
     return error;
 }
 
+/* Why nothing moves any more. What is -EPIPE for a sender is a loss for who receives. */
+static const struct {
+    int cause, result;
+    const char *text;
+} ends[] = {
+    {-EBADMSG, -EBADMSG, "what lies in the channel is not what the other side sent"},
+    {-ECANCELED, -EBADMSG, "what lies in the channel is not what the other side sent"},
+    {-EPIPE, -EPIPE, "the other side has closed the channel"},
+    {-ECONNRESET, -ECONNRESET,
+     "the other side has died, or lost its server: what came may not be all"},
+    {-ETIME, -ETIME, "the channel was closed because nothing was sent for long"},
+    {-ECONNABORTED, -ECONNABORTED, "an administrator of the server closed the channel"},
+    {-ENOTCONN, -ENOTCONN, "the connection to the server has gone, and the channel with it"},
+};
+
 static int channel_ended(struct ivshmem_secure *secure, bool receiving)
 {
-    struct failure *failure = &secure->failure;
-    int cause = secure->cause;
+    const int cause = secure->cause;
 
-    if (cause == -EBADMSG || cause == -ECANCELED) {
-        cause = -EBADMSG;
-        failure_describe(failure, "what lies in the channel is not what the other side sent");
-    } else if (cause == -EPIPE && receiving) {
-        cause = -ECONNRESET;
-        failure_describe(failure, "the channel was closed, but the other side has not ended: what"
-                                  " came may not be all");
-    } else if (cause == -EPIPE) {
-        failure_describe(failure, "the other side has closed the channel");
-    } else if (cause == -ECONNRESET) {
-        failure_describe(failure, "the other side has died, or lost its server: what came may not"
-                                  " be all");
-    } else {
-        failure_describe(failure, "the channel has ended: %s", strerror(-cause));
+    if (cause == -EPIPE && receiving) {
+        failure_describe(&secure->failure, "the channel was closed, but the other side has not "
+                                           "ended: what came may not be all");
+        return secure_end_with(secure, -ECONNRESET);
     }
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        if (ends[i].cause == cause) {
+            failure_describe(&secure->failure, "%s", ends[i].text);
+            return secure_end_with(secure, ends[i].result);
+        }
+    failure_describe(&secure->failure, "the channel has ended: %s", strerror(-cause));
     return secure_end_with(secure, cause);
 }
 

@@ -139,6 +139,19 @@ class Failures(Test):
         self.assertIn("partial", receiver.output("err"))
         self.assertEqual(b"a beginning\n", self.received())
 
+    def test_closed_by_an_administrator(self):
+        receiver = self.recv()
+        sender = self.client(self.served, "send", "--port", 7, "--timeout", PATIENCE,
+                             "--key-file", self.key, "-")
+        sender.write("a beginning\n")
+        support.wait_for(self.received, what="the beginning")
+        for channel in (0, 1):  # one of them is the first of the two
+            support.run(support.CLIENT, "-S", self.served.socket, "channel", "close", str(channel))
+        self.told(receiver, 5, "an administrator of the server")
+        sender.write("more\n")
+        sender.eof()
+        self.told(sender, 5, "an administrator of the server")
+
     def test_changed_bytes(self):
         """Somebody who has the region too turns one bit of what waits in the ring."""
         receiver = self.recv()
