@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Instead of libivshmem-secure where there is no GnuTLS. Nobody has an object, so nothing but the
- * first one is ever called with one.
+ * Instead of libivshmem-secure where there is no GnuTLS. Nobody is given an object, so what needs
+ * one is never called: it is there to be linked.
  */
 #include <errno.h>
 
