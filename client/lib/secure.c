@@ -123,6 +123,11 @@ static int channel_ended(struct ivshmem_secure *secure, bool receiving)
 {
     const int cause = secure->cause;
 
+    if (!secure->ready && (cause == -EPIPE || cause == -ECONNRESET)) {
+        failure_describe(&secure->failure,
+                         "the other side has ended before it agreed: has it a key?");
+        return secure_end_with(secure, receiving ? -ECONNRESET : cause);
+    }
     if (cause == -EPIPE && receiving) {
         failure_describe(&secure->failure, "the channel was closed, but the other side has not "
                                            "ended: what came may not be all");

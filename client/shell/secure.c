@@ -64,10 +64,24 @@ int secure_start(struct tool *tool, const struct arguments *given, struct ivshme
                                           : ivshmem_secure_error(secure));
 }
 
+/* What was sent may still fill the ring: then the end has to wait for room, as all of it did. */
+static int end_whole(struct ivshmem_secure *secure)
+{
+    int64_t deadline = tool_deadline(PATIENCE_MS);
+    int r;
+
+    do
+        r = ivshmem_secure_end(secure);
+    while (r == -ETIMEDOUT && !interrupt_seen() && tool_left(deadline) != 0);
+    return r;
+}
+
 void secure_close(struct tool *tool, bool whole)
 {
-    if (tool->secure && whole)
-        ivshmem_secure_end(tool->secure);
+    if (tool->secure && whole && end_whole(tool->secure) == -ETIMEDOUT)
+        emit_error(&tool->emit, STATUS_TIMED_OUT,
+                   "the other side does nothing, and was not told that all is sent: it will take"
+                   " what it gets for a part");
     tool->secure = ivshmem_secure_free(tool->secure);
     tool->channel = link_close(tool, tool->channel);
 }
