@@ -9,7 +9,6 @@ import json
 import mmap
 import os
 import signal
-import time
 
 import channels
 import support
@@ -202,30 +201,6 @@ class Shell(Test):
         one.send("send " + self.file("in", "last"))
         one.send("channel close")
         two.expect("received 4 bytes in 1 message")
-
-    def connect(self):
-        """Return: two shells with a small ring from the second to the first."""
-        one, two = (self.client(self.served).ready() for _ in range(2))
-        one.send("channel listen 9 --timeout %s --key-file %s" % (PATIENCE, self.key))
-        two.send("channel connect any 9 --timeout %s --ring 4096 --key-file %s"
-                 % (PATIENCE, self.key))
-        one.expect("port 9, encrypted\n")
-        two.expect("port 9, encrypted\n")
-        return one, two
-
-    def test_close_while_the_ring_is_full(self):
-        """As much as there is room for, and not even for the end: that waits for room too."""
-        data = self.file("in", b"x" * 4096)
-        one, two = self.connect()
-        two.send("send --message 1 --timeout 0.5 " + data)
-        most = int(two.expect("after ([0-9]+) bytes: the other side does nothing").group(1))
-        one, two = self.connect()
-        two.send("send --message 1 --count %d %s" % (most, data))
-        two.expect("sent %d bytes" % most)
-        two.send("channel close")
-        time.sleep(0.5)  # it waits; if it does not, it has ended by now
-        one.send("recv --all " + self.path("out"))
-        one.expect("received %d bytes in %d messages" % (most, most))
 
 
 if __name__ == "__main__":

@@ -17,14 +17,19 @@ need() {
     command -v "$1" >/dev/null 2>&1 || skip "$1 is not installed"
 }
 
-# variant_build NAME CONFIGURE-ARGUMENT...: build in a directory of that name, and enter it
-variant_build() {
+# variant_configure NAME CONFIGURE-ARGUMENT...: in a directory of that name, and enter it
+variant_configure() {
     directory=$top_builddir/tests/variants/$1
     shift
     mkdir -p "$directory"
     cd "$directory"
     # the benchmark's opponents are built once, which is enough: they take longest
     "$top_srcdir/configure" --quiet --enable-werror --without-boost --without-dpdk "$@"
+}
+
+# variant_build NAME CONFIGURE-ARGUMENT...: the same, and build
+variant_build() {
+    variant_configure "$@"
     # make's own jobs are not ours: the outer make may run several tests at once
     MAKEFLAGS='' make -s -j2
 }
