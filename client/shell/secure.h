@@ -37,8 +37,8 @@ int secure_start(struct tool *tool, const struct arguments *given, struct ivshme
 /**
  * secure_close() - close the channel that a shell has, if there is one
  * @tool:  the tool
- * @whole: all that was sent is whole, so the other side is told of an orderly end; waits until there
- *         is room for that, but not for ever
+ * @whole: all that was sent is whole, so the other side is told of an orderly end; waits until
+ * there is room for that, but not for ever
  */
 void secure_close(struct tool *tool, bool whole);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { APART = 2 /* times as long as near is far */ };
+enum { APART = 3 }; /* times the shortest is far; near ones differ by less than two */
 
 const size_t table_sizes[TABLE_SIZES] = {64, 256, 1024, 4096, 16384, 65536, LANE_LARGE};
 
@@ -52,21 +52,19 @@ static int place_of(const struct table *table, unsigned size, unsigned round, do
     return before > border ? TABLE_FAR : TABLE_NEAR;
 }
 
-/* Between near and far; when all are alike, beyond all. */
+/* Between near and far. */
 static double find_border(const struct table *table)
 {
-    double least = table->line[0][0][0], most = least;
+    double least = 0;
 
     for (unsigned s = 0; s < TABLE_SIZES; s++)
         for (unsigned i = 0; i < 2 * table->n_rounds; i++) {
             double line = table->line[i % 2][s][i / 2];
 
-            if (line <= 0)
-                continue;
-            least = least <= 0 || line < least ? line : least;
-            most = line > most ? line : most;
+            if (line > 0 && (least <= 0 || line < least))
+                least = line;
         }
-    return most > APART * least ? 2 * least * most / (least + most) : most;
+    return APART * least;
 }
 
 static void pick_size(const struct table *all, unsigned size, double border, struct table *picked)

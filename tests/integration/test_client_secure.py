@@ -9,6 +9,7 @@ import json
 import mmap
 import os
 import signal
+import time
 
 import channels
 import support
@@ -201,6 +202,36 @@ class Shell(Test):
         one.send("send " + self.file("in", "last"))
         one.send("channel close")
         two.expect("received 4 bytes in 1 message")
+
+    def connect(self):
+        """Return: two shells with a small ring from the second to the first."""
+        one, two = (self.client(self.served).ready() for _ in range(2))
+        one.send("channel listen 9 --timeout %s --key-file %s" % (PATIENCE, self.key))
+        two.send("channel connect any 9 --timeout %s --ring 4096 --key-file %s"
+                 % (PATIENCE, self.key))
+        one.expect("port 9, encrypted\n")
+        two.expect("port 9, encrypted\n")
+        return one, two
+
+    def filled(self, data):
+        """Return: two such shells, and how many bytes were sent: there is no room for another."""
+        count = 4096
+        for _ in range(50):  # how much it is differs a little from one channel to the next
+            one, two = self.connect()
+            two.send("send --message 1 --timeout 0.5 --count %d %s" % (count, data))
+            told = two.expect("(sent|after) ([0-9]+) bytes")
+            count = int(told.group(2))
+            if told.group(1) == "sent":
+                return one, two, count
+        raise AssertionError("never the same twice")
+
+    def test_close_while_the_ring_is_full(self):
+        """There is not even room for the end: that waits for some too."""
+        one, two, count = self.filled(self.file("in", b"x" * 4096))
+        two.send("channel close")
+        time.sleep(0.5)  # it waits; if it does not, it has ended by now
+        one.send("recv --all " + self.path("out"))
+        one.expect("received %d bytes in %d messages" % (count, count))
 
 
 if __name__ == "__main__":
