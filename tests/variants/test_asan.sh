@@ -6,5 +6,5 @@
 need clang
 variant_build asan CC=clang CFLAGS='-g -O1' --enable-sanitizers --enable-fuzzers
 fuzz=$top_srcdir/tests/fuzz/run-fuzzers
-(variant_check tests/load/test_channels_scribbled)
+(variant_check check-short tests/load/test_channels_scribbled)
 "$fuzz" tests/fuzz
